@@ -1,0 +1,205 @@
+package ocitest
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"berth/oci"
+)
+
+// When says at which moment a call fails.
+type When int
+
+// Faults come in pairs: the caller cannot tell which of the two it was.
+const (
+	Never  When = iota
+	Before      // it failed, and nothing happened
+	After       // it failed, yet it happened
+)
+
+// Faults is a store that fails on demand.
+type Faults struct {
+	store oci.Store
+
+	mu     sync.Mutex // guards everything below
+	decide func(method string) (When, error)
+	hooks  map[string]func()
+	calls  map[string]int
+}
+
+var _ oci.Store = (*Faults)(nil)
+
+// NewFaults wraps a store.
+func NewFaults(store oci.Store) *Faults {
+	return &Faults{store: store, hooks: map[string]func(){}, calls: map[string]int{}}
+}
+
+// Decide sets what is asked at each call, by the method's name, one call at a
+// time; nil lets all succeed.
+func (f *Faults) Decide(decide func(method string) (When, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.decide = decide
+}
+
+// Once makes the next call of a method fail.
+func (f *Faults) Once(method string, when When, err error) {
+	done := false
+	f.Decide(func(m string) (When, error) {
+		if done || m != method {
+			return Never, nil
+		}
+		done = true
+		return when, err
+	})
+}
+
+// Next makes the next call of a method run something first, which may block or
+// use the store.
+func (f *Faults) Next(method string, hook func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hooks[method] = hook
+}
+
+// Calls tells how often a method was called.
+func (f *Faults) Calls(method string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls[method]
+}
+
+// call carries out a call, or not.
+func (f *Faults) call(method string, do func() error) error {
+	f.mu.Lock()
+	f.calls[method]++
+	when, fault := Never, error(nil)
+	if f.decide != nil {
+		when, fault = f.decide(method)
+	}
+	hook := f.hooks[method]
+	delete(f.hooks, method)
+	f.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	if when == Before {
+		return fault
+	}
+	if err := do(); err != nil || when == Never {
+		return err
+	}
+	return fault
+}
+
+// StatBlob implements oci.Blobs.
+func (f *Faults) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (info oci.BlobInfo, err error) {
+	err = f.call("StatBlob", func() error {
+		info, err = f.store.StatBlob(ctx, repo, d)
+		return err
+	})
+	return info, err
+}
+
+// OpenBlob implements oci.Blobs.
+func (f *Faults) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (c oci.Content, err error) {
+	err = f.call("OpenBlob", func() error {
+		c, err = f.store.OpenBlob(ctx, repo, d, offset)
+		return err
+	})
+	if err != nil && c != nil {
+		_ = c.Close()
+		c = nil
+	}
+	return c, err
+}
+
+// PutBlob implements oci.Blobs.
+func (f *Faults) PutBlob(ctx context.Context, repo oci.Repo, d oci.Digest, content []byte) error {
+	return f.call("PutBlob", func() error { return f.store.PutBlob(ctx, repo, d, content) })
+}
+
+// LinkBlob implements oci.Blobs.
+func (f *Faults) LinkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) error {
+	return f.call("LinkBlob", func() error { return f.store.LinkBlob(ctx, from, to, d) })
+}
+
+// DeleteBlob implements oci.Blobs.
+func (f *Faults) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	return f.call("DeleteBlob", func() error { return f.store.DeleteBlob(ctx, repo, d) })
+}
+
+// WalkBlobs implements oci.Blobs.
+func (f *Faults) WalkBlobs(ctx context.Context, repo oci.Repo, fn func(oci.Digest, oci.BlobInfo) error) error {
+	return f.call("WalkBlobs", func() error { return f.store.WalkBlobs(ctx, repo, fn) })
+}
+
+// CreateUpload implements oci.Uploads.
+func (f *Faults) CreateUpload(ctx context.Context, repo oci.Repo, a oci.Algorithm) (id oci.UploadID, err error) {
+	err = f.call("CreateUpload", func() error {
+		id, err = f.store.CreateUpload(ctx, repo, a)
+		return err
+	})
+	return id, err
+}
+
+// StatUpload implements oci.Uploads.
+func (f *Faults) StatUpload(ctx context.Context, repo oci.Repo, id oci.UploadID) (info oci.UploadInfo, err error) {
+	err = f.call("StatUpload", func() error {
+		info, err = f.store.StatUpload(ctx, repo, id)
+		return err
+	})
+	return info, err
+}
+
+// AppendUpload implements oci.Uploads.
+func (f *Faults) AppendUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, at int64, r io.Reader) (size int64, err error) {
+	err = f.call("AppendUpload", func() error {
+		size, err = f.store.AppendUpload(ctx, repo, id, at, r)
+		return err
+	})
+	return size, err
+}
+
+// FinishUpload implements oci.Uploads.
+func (f *Faults) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, r io.Reader) (size int64, err error) {
+	err = f.call("FinishUpload", func() error {
+		size, err = f.store.FinishUpload(ctx, repo, id, d, at, r)
+		return err
+	})
+	return size, err
+}
+
+// CancelUpload implements oci.Uploads.
+func (f *Faults) CancelUpload(ctx context.Context, repo oci.Repo, id oci.UploadID) error {
+	return f.call("CancelUpload", func() error { return f.store.CancelUpload(ctx, repo, id) })
+}
+
+// WalkUploads implements oci.Uploads.
+func (f *Faults) WalkUploads(ctx context.Context, fn func(oci.UploadInfo) error) error {
+	return f.call("WalkUploads", func() error { return f.store.WalkUploads(ctx, fn) })
+}
+
+// LoadIndex implements oci.Indexes.
+func (f *Faults) LoadIndex(ctx context.Context, repo oci.Repo, have oci.Version) (data []byte, v oci.Version, err error) {
+	err = f.call("LoadIndex", func() error {
+		data, v, err = f.store.LoadIndex(ctx, repo, have)
+		return err
+	})
+	return data, v, err
+}
+
+// SwapIndex implements oci.Indexes.
+func (f *Faults) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, index []byte) (v oci.Version, err error) {
+	err = f.call("SwapIndex", func() error {
+		v, err = f.store.SwapIndex(ctx, repo, old, index)
+		return err
+	})
+	return v, err
+}
+
+// WalkRepos implements oci.Repos.
+func (f *Faults) WalkRepos(ctx context.Context, after oci.Repo, fn func(oci.Repo) error) error {
+	return f.call("WalkRepos", func() error { return f.store.WalkRepos(ctx, after, fn) })
+}

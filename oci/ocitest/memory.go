@@ -1,0 +1,205 @@
+// Package ocitest is what tests of stores and of the registry share: a store in
+// memory, which is the plainest statement of what the ports mean, the suite
+// that every store must pass, and a store that fails on demand.
+package ocitest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"berth/oci"
+)
+
+// Memory is a store in memory.
+type Memory struct {
+	mu      sync.Mutex // guards everything below, and the repositories
+	repos   map[oci.Repo]*repository
+	uploads map[oci.UploadID]*upload
+	swaps   int // makes versions
+}
+
+var _ oci.Store = (*Memory)(nil)
+
+type repository struct {
+	blobs   map[oci.Digest]blob
+	index   []byte // nil: none yet
+	version oci.Version
+}
+
+type blob struct {
+	content  []byte // shared, never changed
+	modified time.Time
+}
+
+func (b blob) info() oci.BlobInfo {
+	return oci.BlobInfo{Size: int64(len(b.content)), Modified: b.modified}
+}
+
+// NewMemory makes an empty store.
+func NewMemory() *Memory {
+	return &Memory{repos: map[oci.Repo]*repository{}, uploads: map[oci.UploadID]*upload{}}
+}
+
+// create returns a repository, which it makes where needed.
+func (m *Memory) create(repo oci.Repo) *repository {
+	r := m.repos[repo]
+	if r == nil {
+		r = &repository{blobs: map[oci.Digest]blob{}}
+		m.repos[repo] = r
+	}
+	return r
+}
+
+func (m *Memory) blob(repo oci.Repo, d oci.Digest) (blob, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.repos[repo]
+	if r == nil {
+		return blob{}, oci.ErrBlobUnknown
+	}
+	b, ok := r.blobs[d]
+	if !ok {
+		return blob{}, oci.ErrBlobUnknown
+	}
+	return b, nil
+}
+
+// StatBlob implements oci.Blobs.
+func (m *Memory) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
+	b, err := m.blob(repo, d)
+	return b.info(), err
+}
+
+// OpenBlob implements oci.Blobs.
+func (m *Memory) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (oci.Content, error) {
+	b, err := m.blob(repo, d)
+	if err != nil {
+		return nil, err
+	}
+	c := &content{Reader: bytes.NewReader(b.content), info: b.info()}
+	_, err = c.Seek(min(offset, b.info().Size), io.SeekStart)
+	return c, err
+}
+
+type content struct {
+	*bytes.Reader
+	info oci.BlobInfo
+}
+
+func (c *content) Info() oci.BlobInfo { return c.info }
+func (c *content) Close() error       { return nil }
+
+// PutBlob implements oci.Blobs.
+func (m *Memory) PutBlob(ctx context.Context, repo oci.Repo, d oci.Digest, content []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.put(repo, d, bytes.Clone(content))
+	return nil
+}
+
+// put keeps content that nobody will change.
+func (m *Memory) put(repo oci.Repo, d oci.Digest, content []byte) {
+	m.create(repo).blobs[d] = blob{content: content, modified: time.Now()}
+}
+
+// LinkBlob implements oci.Blobs.
+func (m *Memory) LinkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) error {
+	b, err := m.blob(from, d)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.put(to, d, b.content)
+	return nil
+}
+
+// DeleteBlob implements oci.Blobs.
+func (m *Memory) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.repos[repo]
+	if r == nil {
+		return oci.ErrBlobUnknown
+	}
+	if _, ok := r.blobs[d]; !ok {
+		return oci.ErrBlobUnknown
+	}
+	delete(r.blobs, d)
+	return nil
+}
+
+// WalkBlobs implements oci.Blobs.
+func (m *Memory) WalkBlobs(ctx context.Context, repo oci.Repo, fn func(oci.Digest, oci.BlobInfo) error) error {
+	m.mu.Lock()
+	r := m.repos[repo]
+	if r == nil {
+		m.mu.Unlock()
+		return oci.ErrNameUnknown
+	}
+	blobs := maps.Clone(r.blobs)
+	m.mu.Unlock()
+	for d, b := range blobs {
+		if err := fn(d, b.info()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadIndex implements oci.Indexes.
+func (m *Memory) LoadIndex(ctx context.Context, repo oci.Repo, have oci.Version) ([]byte, oci.Version, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.repos[repo]
+	if r == nil || r.index == nil {
+		return nil, "", oci.ErrNameUnknown
+	}
+	if r.version == have {
+		return nil, have, nil
+	}
+	return bytes.Clone(r.index), r.version, nil
+}
+
+// SwapIndex implements oci.Indexes.
+func (m *Memory) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, index []byte) (oci.Version, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.repos[repo]; r == nil && old != "" || r != nil && r.version != old {
+		return "", oci.ErrConflict
+	}
+	r := m.create(repo)
+	m.swaps++
+	r.index, r.version = bytes.Clone(index), oci.Version(strconv.Itoa(m.swaps))
+	return r.version, nil
+}
+
+// WalkRepos implements oci.Repos.
+func (m *Memory) WalkRepos(ctx context.Context, after oci.Repo, fn func(oci.Repo) error) error {
+	m.mu.Lock()
+	names := slices.Sorted(maps.Keys(m.repos))
+	m.mu.Unlock()
+	for _, name := range names {
+		if name <= after {
+			continue
+		}
+		if err := fn(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newID() oci.UploadID {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return oci.UploadID(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+}
