@@ -1,0 +1,170 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"berth/oci"
+)
+
+// StatBlob tells a blob's size (HEAD of end-2). Errors: ErrBlobUnknown.
+func (r *Registry) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
+	info, err := r.store.StatBlob(ctx, repo, d)
+	if err == nil {
+		r.holds(repo, d)
+	}
+	return info, err
+}
+
+// OpenBlob opens a blob at an offset (end-2). Errors: ErrBlobUnknown.
+func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (oci.Content, error) {
+	return r.store.OpenBlob(ctx, repo, d, offset)
+}
+
+// holds remembers that a repository holds a blob.
+func (r *Registry) holds(repo oci.Repo, d oci.Digest) {
+	if _, ok := r.holders.get(d); !ok {
+		r.holders.put(oci.Digest(strings.Clone(string(d))), oci.Repo(strings.Clone(string(repo))), 1)
+	}
+}
+
+// mountWalk is how many repositories an anonymous mount looks into.
+const mountWalk = 256
+
+// Mount makes a blob of another repository appear in repo (end-11); from ""
+// means any repository that is known to hold it. Errors: ErrBlobUnknown: the
+// caller begins an upload instead.
+func (r *Registry) Mount(ctx context.Context, repo, from oci.Repo, d oci.Digest) error {
+	if from == "" {
+		return r.mountAny(ctx, repo, d)
+	}
+	err := r.link(ctx, from, repo, d)
+	if err == nil {
+		r.holds(from, d)
+	}
+	return err
+}
+
+// link mounts from a certain repository.
+func (r *Registry) link(ctx context.Context, from, repo oci.Repo, d oci.Digest) error {
+	if from == repo {
+		_, err := r.store.StatBlob(ctx, repo, d)
+		return asBlobUnknown(err)
+	}
+	return asBlobUnknown(r.store.LinkBlob(ctx, from, repo, d))
+}
+
+// holdersAsked is how many repositories of the Finder's an anonymous mount
+// tries.
+const holdersAsked = 8
+
+// mountAny mounts from the repository itself, from one that was seen to hold
+// the blob, from one that the Finder tells of, or else from one of the first
+// in the catalog.
+func (r *Registry) mountAny(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	if err := r.link(ctx, repo, repo, d); !errors.Is(err, oci.ErrBlobUnknown) {
+		return err
+	}
+	if from, ok := r.holders.get(d); ok {
+		if err := r.link(ctx, from, repo, d); !errors.Is(err, oci.ErrBlobUnknown) {
+			return err
+		}
+		r.holders.drop(d)
+	}
+	if err := r.mountFound(ctx, repo, d); !errors.Is(err, oci.ErrBlobUnknown) {
+		return err
+	}
+	looked := 0
+	mounted := errors.New("mounted")
+	err := r.store.WalkRepos(ctx, "", func(from oci.Repo) error {
+		if looked++; looked > mountWalk {
+			return errEnough
+		}
+		err := r.link(ctx, from, repo, d)
+		if errors.Is(err, oci.ErrBlobUnknown) {
+			return nil
+		}
+		if err == nil {
+			r.holds(from, d)
+			return mounted
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, mounted):
+		return nil
+	case err == nil || errors.Is(err, errEnough):
+		return oci.Errorf(oci.ErrBlobUnknown, "no repository is known to hold %s", d)
+	}
+	return err
+}
+
+// mountFound mounts from a repository that the Finder tells of.
+func (r *Registry) mountFound(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	if r.opts.Finder == nil {
+		return oci.ErrBlobUnknown
+	}
+	found, err := r.opts.Finder.Holders(ctx, d, holdersAsked)
+	if err != nil {
+		return oci.ErrBlobUnknown // it knows nothing now
+	}
+	for _, from := range slices.Backward(found) {
+		err := r.link(ctx, from, repo, d)
+		if err == nil {
+			r.holds(from, d)
+		}
+		if !errors.Is(err, oci.ErrBlobUnknown) {
+			return err
+		}
+	}
+	return oci.ErrBlobUnknown
+}
+
+// StartUpload begins a blob upload session (end-4a, end-4c).
+func (r *Registry) StartUpload(ctx context.Context, repo oci.Repo, a oci.Algorithm) (oci.UploadID, error) {
+	return r.store.CreateUpload(ctx, repo, a)
+}
+
+// AppendUpload is oci.Uploads.AppendUpload (end-5).
+func (r *Registry) AppendUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, at int64, body io.Reader) (int64, error) {
+	return r.store.AppendUpload(ctx, repo, id, at, body)
+}
+
+// FinishUpload is oci.Uploads.FinishUpload (end-6).
+func (r *Registry) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, body io.Reader) (int64, error) {
+	size, err := r.store.FinishUpload(ctx, repo, id, d, at, body)
+	if err == nil {
+		r.holds(repo, d)
+	}
+	return size, err
+}
+
+// PushBlob stores a blob in one request (end-4b). On failure nothing of it is
+// left. Errors: ErrDigestInvalid, ErrClientGone.
+func (r *Registry) PushBlob(ctx context.Context, repo oci.Repo, d oci.Digest, body io.Reader) error {
+	id, err := r.store.CreateUpload(ctx, repo, d.Algorithm())
+	if err != nil {
+		return err
+	}
+	if _, err := r.FinishUpload(ctx, repo, id, d, 0, body); err != nil {
+		cancel := r.store.CancelUpload(context.WithoutCancel(ctx), repo, id)
+		if cancel != nil && !errors.Is(cancel, oci.ErrUploadUnknown) {
+			r.opts.Log.Warn("an upload that failed could not be cancelled", "repository", repo, "upload", id, "error", cancel)
+		}
+		return err
+	}
+	return nil
+}
+
+// StatUpload tells what has arrived (end-13). Errors: ErrUploadUnknown.
+func (r *Registry) StatUpload(ctx context.Context, repo oci.Repo, id oci.UploadID) (oci.UploadInfo, error) {
+	return r.store.StatUpload(ctx, repo, id)
+}
+
+// CancelUpload ends a session (end-14). Errors: ErrUploadUnknown.
+func (r *Registry) CancelUpload(ctx context.Context, repo oci.Repo, id oci.UploadID) error {
+	return r.store.CancelUpload(ctx, repo, id)
+}

@@ -1,0 +1,88 @@
+package registry
+
+import (
+	"context"
+	"errors"
+
+	"berth/oci"
+)
+
+// DeleteManifest removes a tag, or a manifest with all its tags (end-9).
+// Errors: ErrManifestUnknown, ErrNameUnknown.
+func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repo, ref oci.Reference) error {
+	s, err := r.load(ctx, repo)
+	if err != nil {
+		return err
+	}
+	if ref.Digest == "" {
+		return r.deleteTag(ctx, repo, ref)
+	}
+	key := blobKey{repo, ref.Digest}.owned()
+	child := false // named by an image index only
+	if s.index.Named(ref.Digest) == nil {
+		if _, err := r.child(ctx, repo, s, ref); err != nil {
+			return err
+		}
+		child = true
+	}
+	return r.edit(ctx, repo, &edit{
+		apply: func(index *oci.Index) (*oci.Index, error) {
+			if !child && index.Named(ref.Digest) == nil {
+				return nil, unknown(repo, ref)
+			}
+			return index.DeleteManifest(ref.Digest), nil
+		},
+		after: func(ctx context.Context, now *oci.Index) error {
+			err := r.remove(ctx, key, now)
+			switch {
+			case !isUnknown(err):
+				return err
+			case child:
+				return unknown(repo, ref)
+			}
+			return nil // an index may name what is not there
+		},
+	})
+}
+
+func (r *Registry) deleteTag(ctx context.Context, repo oci.Repo, ref oci.Reference) error {
+	return r.edit(ctx, repo, &edit{
+		apply: func(index *oci.Index) (*oci.Index, error) {
+			next := index.DeleteTag(ref.Tag)
+			if next == index {
+				return nil, unknown(repo, ref)
+			}
+			return next, nil
+		},
+	})
+}
+
+// DeleteBlob removes a blob from a repository (end-10). A manifest that the
+// index names is not a blob in this sense: ErrUnsupported says to delete it as a
+// manifest. Errors: ErrBlobUnknown, ErrUnsupported.
+func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	// Checked first, so that a request for nothing waits for nobody.
+	if _, err := r.store.StatBlob(ctx, repo, d); err != nil {
+		return asBlobUnknown(err)
+	}
+	key := blobKey{repo, d}.owned()
+	return asBlobUnknown(r.edit(ctx, repo, &edit{
+		apply: func(index *oci.Index) (*oci.Index, error) {
+			if index.Named(d) != nil {
+				return nil, oci.Errorf(oci.ErrUnsupported, "%s is a manifest of repository %s; delete it as a manifest, at /v2/%s/manifests/%s", d, repo, repo, d)
+			}
+			return index, nil
+		},
+		after: func(ctx context.Context, now *oci.Index) error {
+			return r.remove(ctx, key, now)
+		},
+	}))
+}
+
+// asBlobUnknown makes the absence of a repository that of its blobs.
+func asBlobUnknown(err error) error {
+	if errors.Is(err, oci.ErrNameUnknown) {
+		return oci.ErrBlobUnknown
+	}
+	return err
+}

@@ -1,0 +1,186 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"berth/oci"
+)
+
+// edit is one change to a repository's index. Its functions run in the
+// repository's leader, one edit after the other, so that what they see of the
+// repository's manifests does not change under them.
+type edit struct {
+	// apply is the change, pure. It may be applied again, to a newer index.
+	apply func(*oci.Index) (*oci.Index, error)
+	// before runs when apply succeeded and before the index is written; nil
+	// for none. Its failure fails the edit.
+	before func(ctx context.Context) error
+	// after runs when the index that has the edit, and others, is written; nil
+	// for none.
+	after func(ctx context.Context, now *oci.Index) error
+	// finally runs when the edit is over, whatever became of it; nil for none.
+	finally func()
+
+	err     error
+	settled bool          // what apply returned depends on nothing unwritten
+	done    chan struct{} // closed when err is final
+}
+
+// desk is where edits wait. Those of one repository are carried out by its
+// leader, a goroutine that ends when none is left: all that came while it wrote
+// the index go into the next writing together.
+type desk struct {
+	mu      sync.Mutex           // guards waiting
+	waiting map[oci.Repo][]*edit // a key exists while the repository has a leader
+}
+
+// maxConflicts is how often one writing is repeated when somebody else, another
+// process or replica, changed the index first.
+const maxConflicts = 20
+
+// edit carries out an edit and returns its error. When ctx ends earlier it
+// returns ctx's error, and the edit may still happen.
+func (r *Registry) edit(ctx context.Context, repo oci.Repo, e *edit) error {
+	e.done = make(chan struct{})
+	r.desk.mu.Lock()
+	waiting, led := r.desk.waiting[repo]
+	if !led {
+		repo = oci.Repo(strings.Clone(string(repo)))
+	}
+	r.desk.waiting[repo] = append(waiting, e)
+	r.desk.mu.Unlock()
+	if !led {
+		go r.lead(context.WithoutCancel(ctx), repo)
+	}
+	select {
+	case <-e.done:
+		return e.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// lead carries out a repository's edits until none is waiting.
+func (r *Registry) lead(ctx context.Context, repo oci.Repo) {
+	for {
+		// Let the pushes that are ready come along: fewer writings for all.
+		runtime.Gosched()
+		r.desk.mu.Lock()
+		batch := r.desk.waiting[repo]
+		if len(batch) == 0 {
+			delete(r.desk.waiting, repo)
+			r.desk.mu.Unlock()
+			return
+		}
+		r.desk.waiting[repo] = nil
+		r.desk.mu.Unlock()
+
+		r.commit(ctx, repo, batch)
+		for _, e := range batch {
+			if e.finally != nil {
+				e.finally()
+			}
+			close(e.done)
+		}
+	}
+}
+
+// commit writes the index with all edits of a batch in it, and gives each its
+// error.
+func (r *Registry) commit(ctx context.Context, repo oci.Repo, batch []*edit) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.opts.Log.Error("an edit of an index panicked", "repository", repo, "panic", v, "stack", string(debug.Stack()))
+			fail(batch, fmt.Errorf("repository %s: an edit of the index panicked: %v", repo, v))
+		}
+	}()
+	for conflicts := 0; ; conflicts++ {
+		now, err := r.tryCommit(ctx, repo, batch)
+		switch {
+		case err == nil:
+			r.finish(ctx, batch, now)
+			return
+		case !errors.Is(err, oci.ErrConflict):
+			fail(batch, err)
+			return
+		case conflicts == maxConflicts:
+			fail(batch, oci.Errorf(oci.ErrUnavailable, "repository %s: its index was changed %d times by others while it was to be written; try again", repo, conflicts))
+			return
+		case conflicts > 2: // others are busy there
+			time.Sleep(time.Duration(conflicts) * time.Millisecond)
+		}
+	}
+}
+
+// tryCommit loads the index, applies the edits and writes it, if there is a
+// change. It returns the index that has them.
+func (r *Registry) tryCommit(ctx context.Context, repo oci.Repo, batch []*edit) (*oci.Index, error) {
+	s, err := r.load(ctx, repo)
+	if errors.Is(err, oci.ErrNameUnknown) {
+		s, err = &state{index: oci.NewIndex()}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	next := s.index
+	for _, e := range batch {
+		next = e.applyTo(ctx, s.index, next)
+	}
+	if next == s.index {
+		return next, nil
+	}
+	buffer, _ := r.buffers.Get().(*[]byte)
+	if buffer == nil {
+		buffer = new([]byte)
+	}
+	defer r.buffers.Put(buffer) // no store keeps it
+	*buffer = next.AppendJSON(slices.Grow((*buffer)[:0], next.JSONSize()))
+	s.replacing.Store(true)
+	defer s.replacing.Store(false)
+	version, err := r.store.SwapIndex(ctx, repo, s.version, *buffer)
+	if err != nil {
+		return nil, err
+	}
+	r.keep(repo, s, next, version)
+	return next, nil
+}
+
+// applyTo applies the edit to next, which holds the edits before it, and
+// returns what it made of it. written is the index as it is stored.
+func (e *edit) applyTo(ctx context.Context, written, next *oci.Index) *oci.Index {
+	made, err := e.apply(next)
+	if err == nil && e.before != nil {
+		err = e.before(ctx)
+	}
+	if e.err = err; err != nil {
+		made = next
+	}
+	e.settled = made == written && (err != nil || e.after == nil)
+	return made
+}
+
+// finish ends edits whose index is written.
+func (r *Registry) finish(ctx context.Context, batch []*edit, now *oci.Index) {
+	for _, e := range batch {
+		if e.err == nil && e.after != nil {
+			e.err = e.after(ctx, now)
+		}
+	}
+}
+
+// fail gives an error to all edits that depended on an index not written.
+func fail(batch []*edit, err error) {
+	for _, e := range batch {
+		if !e.settled {
+			e.err = err
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package registry
+
+import "sync"
+
+// keyLock is a mutex for each key. One that nobody holds or waits for takes no
+// memory. It keeps many callers from doing the same reading at once.
+type keyLock[K comparable] struct {
+	mu   sync.Mutex // guards held
+	held map[K]*heldKey
+}
+
+type heldKey struct {
+	mu    sync.Mutex // guards whatever the key stands for
+	users int        // guarded by keyLock.mu
+}
+
+// lock waits for the key and returns what gives it free.
+func (l *keyLock[K]) lock(key K) (unlock func()) {
+	l.mu.Lock()
+	if l.held == nil {
+		l.held = map[K]*heldKey{}
+	}
+	h := l.held[key]
+	if h == nil {
+		h = &heldKey{}
+		l.held[key] = h
+	}
+	h.users++
+	l.mu.Unlock()
+	h.mu.Lock()
+	return func() {
+		h.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if h.users--; h.users == 0 {
+			delete(l.held, key)
+		}
+	}
+}

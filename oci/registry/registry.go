@@ -1,0 +1,91 @@
+// Package registry is what a registry does, written once for every store: it
+// reads and edits repositories' indexes, checks manifests, and keeps what it
+// parsed in memory, bounded in bytes. It knows no HTTP and no file system.
+//
+// Invariants: what is kept in memory is used only as long as the store says
+// that the index it came from is current. An index never names a manifest whose
+// content was deleted here: edits of one repository, and removals of its
+// manifests, happen one after the other.
+package registry
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+
+	"berth/oci"
+)
+
+// Sparse says which manifests may name content that the repository lacks.
+type Sparse string
+
+// The values of Options.Sparse.
+const (
+	SparseNone  Sparse = "none"  // everything named must be there
+	SparseIndex Sparse = "index" // an index may name manifests that are not there
+	SparseAll   Sparse = "all"   // an image manifest may name blobs that are not there, too
+)
+
+// Options of a Registry. The zero value is usable.
+type Options struct {
+	Log             *slog.Logger // nil: discard
+	Sparse          Sparse       // "": SparseIndex
+	MaxManifestSize int64        // bytes; 0: 4 MiB
+	Docker2S2       bool         // accept Docker schema 2 manifests and lists
+	CacheBytes      int64        // parsed indexes and manifests kept in memory; 0: 8 MiB
+	Finder          Finder       // for mounts that name no source; nil: none
+}
+
+// Finder tells which repositories may hold a blob, as oci.Locations does: a
+// hint. Names are those of the registry's store.
+type Finder interface {
+	Holders(ctx context.Context, d oci.Digest, most int) ([]oci.Repo, error)
+}
+
+// Registry answers for one store. It is safe for concurrent use.
+type Registry struct {
+	store oci.Store
+	opts  Options
+
+	states    *lru[oci.Repo, *state]
+	manifests *lru[blobKey, *[]byte]
+	referrers *lru[blobKey, *referrer]
+	holders   *lru[oci.Digest, oci.Repo] // a repository that held a blob: a hint
+
+	loading keyLock[oci.Repo] // so that an index is parsed once
+	reading keyLock[blobKey]  // so that a manifest is read once
+	desk    desk
+	tickets tickets
+	buffers sync.Pool // of *[]byte, to write indexes in
+}
+
+const (
+	defaultManifestSize = 4 << 20
+	defaultCacheBytes   = 8 << 20
+	// holdersKept bounds the hints for mounts: about 200 bytes each.
+	holdersKept = 1024
+)
+
+// New makes a Registry over a store. It does no I/O.
+func New(store oci.Store, opts Options) *Registry {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	opts.Sparse = cmp.Or(opts.Sparse, SparseIndex)
+	opts.MaxManifestSize = cmp.Or(opts.MaxManifestSize, defaultManifestSize)
+	opts.CacheBytes = cmp.Or(opts.CacheBytes, defaultCacheBytes)
+	return &Registry{
+		store:     store,
+		opts:      opts,
+		states:    newLRU[oci.Repo, *state](opts.CacheBytes / 2),
+		manifests: newLRU[blobKey, *[]byte](opts.CacheBytes * 3 / 8),
+		referrers: newLRU[blobKey, *referrer](opts.CacheBytes / 8),
+		holders:   newLRU[oci.Digest, oci.Repo](holdersKept),
+		desk:      desk{waiting: map[oci.Repo][]*edit{}},
+		tickets:   tickets{pushes: map[blobKey]*ticket{}},
+	}
+}
+
+// MaxManifestSize is the largest manifest accepted, in bytes.
+func (r *Registry) MaxManifestSize() int64 { return r.opts.MaxManifestSize }
