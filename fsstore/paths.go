@@ -1,0 +1,113 @@
+package fsstore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"berth/oci"
+)
+
+// The store's own directory. No repository's name begins with a dot.
+const (
+	privateDir  = ".berth"
+	uploadsDir  = privateDir + "/uploads"
+	tmpDir      = privateDir + "/tmp"
+	keptDir     = privateDir + "/kept"
+	lockPath    = privateDir + "/lock"
+	statePath   = privateDir + "/state.json"
+	reservePath = privateDir + "/reserve"
+	dedupePath  = privateDir + "/dedupe.json"
+)
+
+// The names of an OCI image layout (image-spec, Image Layout).
+const (
+	blobsName  = "blobs"
+	indexName  = "index.json"
+	layoutName = "oci-layout"
+)
+
+func isLayoutName(component string) bool {
+	return component == blobsName || component == indexName || component == layoutName
+}
+
+// repoDir is a repository's directory. A component that equals a name of the
+// layout gets a '_' in front, which no valid component begins with.
+func repoDir(repo oci.Repo) string {
+	name := string(repo)
+	for rest, more := name, true; more; {
+		var component string
+		component, rest, more = strings.Cut(rest, "/")
+		if isLayoutName(component) {
+			return escapeAll(name)
+		}
+	}
+	return name
+}
+
+func escapeAll(name string) string {
+	components := strings.Split(name, "/")
+	for i, c := range components {
+		if isLayoutName(c) {
+			components[i] = "_" + c
+		}
+	}
+	return strings.Join(components, "/")
+}
+
+// component is the repository name's component that a directory stands for,
+// "" where it stands for none.
+func component(dir string) string {
+	if plain, escaped := strings.CutPrefix(dir, "_"); escaped && isLayoutName(plain) {
+		return plain
+	}
+	if isLayoutName(dir) {
+		return ""
+	}
+	if _, err := oci.ParseRepo(dir); err != nil || strings.Contains(dir, "/") {
+		return ""
+	}
+	return dir
+}
+
+func indexPath(repo oci.Repo) string  { return repoDir(repo) + "/" + indexName }
+func layoutPath(repo oci.Repo) string { return repoDir(repo) + "/" + layoutName }
+
+func algorithmDir(repo oci.Repo, a oci.Algorithm) string {
+	return repoDir(repo) + "/" + blobsName + "/" + string(a)
+}
+
+func blobPath(repo oci.Repo, d oci.Digest) string {
+	algorithm, encoded, _ := strings.Cut(string(d), ":")
+	return repoDir(repo) + "/" + blobsName + "/" + algorithm + "/" + encoded
+}
+
+// repoKey stands for a repository in the names of files.
+func repoKey(repo oci.Repo) string {
+	sum := sha256.Sum256([]byte(repo))
+	return hex.EncodeToString(sum[:16])
+}
+
+func keptPath(repo oci.Repo) string { return keptDir + "/" + repoKey(repo) }
+
+const uploadIDLength = 36
+
+// uploadPath names a session's file after its repository too, so that a
+// request for another repository does not find it.
+func uploadPath(repo oci.Repo, id oci.UploadID) string {
+	return uploadsDir + "/" + string(id) + "." + repoKey(repo)[:16]
+}
+
+// sidePath is where the running hash of an upload is kept.
+func sidePath(upload string) string { return upload + sideSuffix }
+
+const sideSuffix = ".state"
+
+// parseUploadName is the session whose content a file in uploadsDir holds.
+func parseUploadName(name string) (oci.UploadID, bool) {
+	if len(name) != uploadIDLength+1+16 || name[uploadIDLength] != '.' {
+		return "", false
+	}
+	id, err := oci.ParseUploadID(name[:uploadIDLength])
+	return id, err == nil
+}
