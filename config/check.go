@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"strings"
+)
+
+// The checks of single keys get the value as it was written.
+
+func notEmpty(value any) error {
+	if s, _ := word(value); s == "" {
+		return errors.New("it is empty")
+	}
+	return nil
+}
+
+// atLeastUnlessZero refuses sizes that are set but useless.
+func atLeastUnlessZero(least int64) func(any) error {
+	return func(value any) error {
+		n, err := Key{min: int64(Auto)}.toBytes(value)
+		if err == nil && n > 0 && n < least {
+			return errKind
+		}
+		return nil
+	}
+}
+
+func checkRealm(value any) error {
+	if s, _ := word(value); s == "" || strings.ContainsAny(s, `"\`) {
+		return errKind
+	}
+	return nil
+}
+
+func checkAddresses(value any) error {
+	addresses, err := Key{}.toList(value)
+	if err != nil {
+		return err
+	}
+	if len(addresses) == 0 {
+		return errors.New("there is none")
+	}
+	for _, s := range addresses {
+		if _, err := parseAddress(s, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTogether finds what is wrong with values that are right by themselves.
+// It returns the key that a problem is best told of.
+func checkTogether(c *Config) (key, message string) {
+	switch tls := c.HTTP.TLS; {
+	case tls.Cert != "" && tls.Key == "":
+		return "http.tls.cert", "http.tls.key is missing: a certificate needs its private key"
+	case tls.Key != "" && tls.Cert == "":
+		return "http.tls.key", "http.tls.cert is missing: a private key needs its certificate"
+	}
+	seen := map[Address]bool{}
+	for _, a := range c.Listen() {
+		if seen[a] && !strings.HasSuffix(a.Addr, ":0") {
+			return "http.address", a.Addr + " is there twice"
+		}
+		seen[a] = true
+	}
+	return checkPlaces(c.Storage)
+}
