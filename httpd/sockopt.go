@@ -1,0 +1,101 @@
+package httpd
+
+import (
+	"io"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How much of what was written may wait in the kernel unsent before writing
+// blocks (TCP_NOTSENT_LOWAT). Slow clients cost kernel memory, not heap: so a
+// connection starts with little. One that takes it quickly is given all that the
+// kernel wants to buffer, which halves the CPU time of a pull; slots bound how
+// many have that at once.
+const (
+	patientBytes = 16 << 10
+	fastBytes    = -1 // no bound but the socket's buffer, 4 MiB where nobody changed that
+	fastSlots    = 8
+
+	probeBytes   = 256 << 10 // sent patiently to see whether a client is quick
+	segmentBytes = 8 << 20   // sent fast between two looks at the clock
+	quickRate    = 8 << 20   // bytes/s from which a client is quick
+)
+
+// keepAlive is after how much silence a peer is probed.
+const keepAlive = 60 * time.Second
+
+// tune sets the options of a new connection; net has set TCP_NODELAY. Failures
+// do not matter: the connection works without them.
+func tune(raw net.Conn) {
+	tcp, ok := raw.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	setUnsent(tcp, patientBytes)
+	tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4, Count: 4})
+}
+
+func setUnsent(tcp *net.TCPConn, bytes int) {
+	rc, err := tcp.SyscallConn()
+	if err != nil {
+		return
+	}
+	rc.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
+	})
+}
+
+// sendPaced sends from a file, with a look at the clock now and then. A client
+// that was quick before is taken to be so again.
+func (c *conn) sendPaced(from *io.LimitedReader) (sent int64, err error) {
+	defer c.slowDown()
+	if c.quick {
+		c.speedUp()
+	}
+	for from.N > 0 {
+		segment := int64(probeBytes)
+		if c.fast {
+			segment = segmentBytes
+		}
+		part := io.LimitedReader{R: from.R, N: min(from.N, segment)}
+		began := time.Now()
+		n, err := c.sendFile(&part)
+		sent += n
+		from.N -= n
+		if err != nil || part.N > 0 {
+			return sent, err
+		}
+		c.quick = time.Since(began) <= time.Duration(n)*time.Second/quickRate
+		if c.quick {
+			c.speedUp()
+		} else {
+			c.slowDown()
+		}
+	}
+	return sent, nil
+}
+
+// speedUp takes one of the slots for quick clients, if there is one.
+func (c *conn) speedUp() {
+	if c.fast {
+		return
+	}
+	select {
+	case c.own.fast <- struct{}{}:
+		c.fast = true
+		setUnsent(c.tcp, fastBytes)
+	default:
+	}
+}
+
+// slowDown gives the slot back.
+func (c *conn) slowDown() {
+	if !c.fast {
+		return
+	}
+	c.fast = false
+	setUnsent(c.tcp, patientBytes)
+	<-c.own.fast
+}

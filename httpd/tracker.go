@@ -1,0 +1,170 @@
+package httpd
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// tracker knows every open connection.
+type tracker struct {
+	tick       time.Duration // between two looks at each connection
+	leastBytes int64         // to move in a window of waiting
+	forced     atomic.Bool   // all connections end now
+	buffers    sync.Pool     // *[]byte of bufferSize
+
+	mu      sync.Mutex // guards conns
+	conns   map[*conn]struct{}
+	fast    chan struct{} // one token for each client that is being sent to fast
+	slots   chan struct{} // one token for each connection that may still come
+	arrived chan struct{} // wakes the sweeper when the first one comes
+	left    chan struct{} // wakes shutdown when one ends
+}
+
+// bufferSize is of the buffers that copy bodies.
+const bufferSize = 16 << 10
+
+func newTracker(maxConns int, leastBytes int64, tick time.Duration) *tracker {
+	t := &tracker{
+		tick:       tick,
+		leastBytes: leastBytes,
+		conns:      map[*conn]struct{}{},
+		fast:       make(chan struct{}, fastSlots),
+		slots:      make(chan struct{}, maxConns),
+		arrived:    make(chan struct{}, 1),
+		left:       make(chan struct{}, 1),
+	}
+	t.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	return t
+}
+
+func (t *tracker) buffer() *[]byte   { return t.buffers.Get().(*[]byte) }
+func (t *tracker) release(b *[]byte) { t.buffers.Put(b) }
+
+// copy moves r to w through a pooled buffer.
+func (t *tracker) copy(w io.Writer, r io.Reader) (int64, error) {
+	buf := t.buffer()
+	defer t.release(buf)
+	return io.CopyBuffer(onlyWriter{w}, onlyReader{r}, *buf)
+}
+
+// onlyWriter and onlyReader hide methods by which io.Copy would pass the
+// buffer by.
+type onlyWriter struct{ io.Writer }
+type onlyReader struct{ io.Reader }
+
+// add takes a connection into the books. The caller holds a slot for it.
+func (t *tracker) add(raw net.Conn, secure bool) *conn {
+	c := &conn{raw: raw, own: t, secure: secure}
+	c.tcp, _ = raw.(*net.TCPConn)
+	c.idleSince.Store(time.Now().UnixNano())
+	t.mu.Lock()
+	t.conns[c] = struct{}{}
+	t.mu.Unlock()
+	signal(t.arrived)
+	return c
+}
+
+func (t *tracker) remove(c *conn) {
+	t.mu.Lock()
+	delete(t.conns, c)
+	t.mu.Unlock()
+	<-t.slots
+	signal(t.left)
+}
+
+// signal leaves a token in a channel with room for one.
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func (t *tracker) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.conns)
+}
+
+// each calls fn for every connection there is now, outside of the lock.
+func (t *tracker) each(fn func(*conn)) {
+	t.mu.Lock()
+	list := make([]*conn, 0, len(t.conns))
+	for c := range t.conns {
+		list = append(list, c)
+	}
+	t.mu.Unlock()
+	for _, c := range list {
+		fn(c)
+	}
+}
+
+// sweep looks at all connections every tick, while there are any.
+func (t *tracker) sweep(ctx context.Context) {
+	ticker := time.NewTicker(t.tick)
+	defer ticker.Stop()
+	for {
+		if t.len() == 0 {
+			ticker.Stop()
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.arrived:
+			}
+			ticker.Reset(t.tick)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			t.judge(now)
+		}
+	}
+}
+
+// judge looks at each connection under the lock: it only reads atomics and
+// rarely sets a deadline, and makes no list.
+func (t *tracker) judge(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		c.judge(now)
+	}
+}
+
+// closeIdle ends the connections that wait for a request.
+func (t *tracker) closeIdle() {
+	t.each(func(c *conn) {
+		if c.idleSince.Load() != 0 {
+			c.abort()
+		}
+	})
+}
+
+// idleEnough is how long a connection has to be idle before it makes room for
+// another: the request of one that was just opened may be on its way.
+const idleEnough = 200 * time.Millisecond
+
+// closeLongestIdle makes room for a new connection, if it can.
+func (t *tracker) closeLongestIdle() {
+	var oldest *conn
+	least := time.Now().Add(-idleEnough).UnixNano()
+	t.each(func(c *conn) {
+		if since := c.idleSince.Load(); since != 0 && since <= least {
+			oldest, least = c, since
+		}
+	})
+	if oldest != nil {
+		oldest.abort()
+	}
+}
+
+// closeAll ends every connection, whatever it does.
+func (t *tracker) closeAll() {
+	t.forced.Store(true)
+	t.each(func(c *conn) { c.abort() })
+}
