@@ -1,0 +1,164 @@
+// Command berth is an OCI registry in one small binary, which keeps every
+// repository as an OCI image layout on a local disk.
+//
+// This package owns the command line, which is a contract, and the wiring: it
+// turns a configuration into the Options of the other packages, opens sockets
+// and logs, and answers signals. It holds no rule of a registry, and nothing
+// imports it. There is one file for each verb, and one for each thing that a
+// process has to get from its system: sockets, logs, memory, its supervisor.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"berth/config"
+	"berth/httpd"
+	"berth/oci"
+	"berth/oci/registry"
+)
+
+const usage = `berth is an OCI registry that keeps plain OCI image layouts on a disk.
+
+usage:
+  berth serve [CONFIG] [--root PATH] [--name NAME] [--address HOST:PORT]...
+              [--read-only]
+  berth dedupe [CONFIG] [--root DIR]
+  berth verify CONFIG
+  berth version
+  berth help
+
+serve    answers requests until SIGTERM or SIGINT; SIGHUP reloads CONFIG.
+         Without CONFIG it listens at 127.0.0.1:5000 and keeps its data in
+         ./berth-data.
+           --root PATH          in place of storage.rootDirectory; also an OCI
+                                archive (a tar file), or a directory that is
+                                itself one layout
+           --name NAME          of the one repository of such a root
+           --address HOST:PORT  in place of http.address; also an address alone,
+                                or unix:/path; may be given several times
+           --read-only          never write: storage.readOnly
+dedupe   keeps one copy of every blob of each root, however many repositories
+         hold it, also of what was stored before. serve does so by itself, in
+         the background; this is for when it is not running.
+verify   says what is wrong with CONFIG, as serve would, without starting.
+version  prints the version.
+
+CONFIG is a TOML or JSON file. Each of its keys can be set by a variable of the
+environment too: BERTH_HTTP_PORT sets http.port. Flags win over variables, and
+variables over the file.
+
+exit status: 0 success, 2 wrong usage or configuration, 1 any other failure.
+`
+
+// The exit statuses of the contract.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run executes a command line and returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	err := dispatch(args, stdout, stderr)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, err)
+	_, usage := errors.AsType[usageError](err)
+	_, invalid := errors.AsType[config.Error](err)
+	if usage || invalid {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func dispatch(args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return usageError("berth: a command is missing")
+	}
+	switch args[0] {
+	case "serve":
+		return serve(args[1:], stdout, stderr)
+	case "dedupe":
+		return runDedupe(args[1:], stdout, stderr)
+	case "verify":
+		return verify(args[1:], stdout)
+	case "version", "--version", "-version":
+		return printVersion(args[1:], stdout)
+	case "help", "--help", "-help", "-h":
+		return printUsage(stdout)
+	}
+	return usageError(fmt.Sprintf("berth: unknown command %q; see berth help", args[0]))
+}
+
+// usageError is a command line that means nothing.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+func printUsage(stdout io.Writer) error {
+	_, err := fmt.Fprint(stdout, usage)
+	return err
+}
+
+func registryOptions(cfg *config.Config, finder oci.Locations, log *slog.Logger) registry.Options {
+	opts := registry.Options{
+		Log:             log,
+		Sparse:          registry.Sparse(cfg.HTTP.Sparse),
+		MaxManifestSize: int64(cfg.HTTP.MaxManifestSize),
+		Docker2S2:       len(cfg.HTTP.Compat) > 0,
+	}
+	if finder != nil {
+		opts.Finder = finder
+	}
+	return opts
+}
+
+func (p *process) serverOptions() httpd.Options {
+	h := p.cfg.HTTP
+	opts := httpd.Options{
+		Log:             p.log,
+		Access:          p.logs.access,
+		Audit:           p.logs.audit,
+		ReadOnly:        p.stores.readOnly, // by configuration, or because the medium is
+		Realm:           h.Realm,
+		MaxConns:        int(h.MaxConnections),
+		MaxUploads:      int(h.MaxUploads),
+		HeaderTimeout:   h.HeaderTimeout,
+		IdleTimeout:     h.IdleTimeout,
+		ShutdownTimeout: max(h.ShutdownTimeout, time.Nanosecond), // 0 would be httpd's default
+		MinRate:         minRate(h.MinRate),
+		ChunkMinLength:  int64(h.ChunkMinLength),
+		Ready:           p.ready,
+	}
+	if h.TLS.Cert != "" {
+		opts.TLS = &httpd.TLSOptions{CertFile: h.TLS.Cert, KeyFile: h.TLS.Key}
+	}
+	return opts
+}
+
+// minFree keeps 0 from being fsstore's default: a byte is as good as none.
+func minFree(size config.Bytes) int64 {
+	if size == config.Auto {
+		return 0
+	}
+	return max(int64(size), 1)
+}
+
+// minRate keeps 0 from being httpd's default: less than nothing is any rate.
+func minRate(rate config.Bytes) int64 {
+	if rate == 0 {
+		return -1
+	}
+	return int64(rate)
+}

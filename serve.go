@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+
+	"berth/config"
+	"berth/httpd"
+	"berth/oci"
+	"berth/oci/registry"
+
+	"golang.org/x/sys/unix"
+)
+
+// serve answers requests until a signal ends it.
+func serve(args []string, stdout, stderr io.Writer) error {
+	from, err := configSources("serve", args, "root", "name", "read-only", "address")
+	if errors.Is(err, flag.ErrHelp) {
+		return printUsage(stdout)
+	}
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	defer signal.Stop(signals)
+	signal.Ignore(unix.SIGPIPE) // a log that nobody reads any more ends no registry
+
+	cfg, err := load(from)
+	if err != nil {
+		return err
+	}
+	limit := limitMemory(cfg.MemoryLimit, os.DirFS("/"), os.Getenv)
+	logs, err := openLogs(cfg.Log, stderr)
+	if err != nil {
+		return fmt.Errorf("berth serve: %w", err)
+	}
+	p := &process{from: from, cfg: cfg, logs: logs, log: logs.log, supervisor: supervisor{logs.log}}
+	p.log.Debug("memory", "limit", limit)
+	if err := p.run(signals); err != nil {
+		return fmt.Errorf("berth serve: %w", err)
+	}
+	return nil
+}
+
+// process is a running berth serve.
+type process struct {
+	from       config.Sources
+	cfg        *config.Config // what holds: a reload changes the keys that it can
+	logs       *logs
+	log        *slog.Logger
+	supervisor supervisor
+
+	stores *stores
+	server *httpd.Server
+}
+
+// errForced is the end by a second signal.
+var errForced = errors.New("stopped by a second signal; requests under way were cut off")
+
+// run opens everything, serves, and closes everything but in one case: after
+// errForced, the process has to end.
+func (p *process) run(signals <-chan os.Signal) error {
+	listeners, err := listen(p.cfg.Listen())
+	if err != nil {
+		return err
+	}
+	if p.stores, err = openStores(p.cfg.Storage, p.log); err != nil {
+		closeAll(listeners)
+		return err
+	}
+	reg := registry.New(p.stores.Store, registryOptions(p.cfg, p.stores.finder, p.log))
+	p.server = httpd.New(reg, p.serverOptions())
+
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- p.server.Serve(ctx, listeners...) }()
+	go p.supervisor.watch(ctx, func() { p.ready() })
+
+	p.announce(listeners)
+	err = p.wait(signals, stop, served)
+	if errors.Is(err, errForced) {
+		return err
+	}
+	// The stores' own work goes on until the last request has ended.
+	return errors.Join(err, p.stores.Close())
+}
+
+// announce tells that requests are answered from now on.
+func (p *process) announce(listeners []net.Listener) {
+	p.log.Info("serving", "addresses", locations(listeners, p.cfg.HTTP.TLS.Cert != ""),
+		"root", p.cfg.Storage.RootDirectory, "version", versionString())
+	p.supervisor.ready()
+}
+
+// wait answers signals until the server has ended.
+func (p *process) wait(signals <-chan os.Signal, stop func(), served <-chan error) error {
+	stopping := false
+	for {
+		select {
+		case err := <-served:
+			return err
+		case s := <-signals:
+			switch {
+			case s == unix.SIGHUP && !stopping:
+				p.reload()
+			case s == unix.SIGHUP:
+			case stopping:
+				return errForced
+			default:
+				stopping = true
+				p.log.Info("stopping", "signal", s.String())
+				p.supervisor.stopping()
+				stop()
+			}
+		}
+	}
+}
+
+// reload takes over what can change while requests are answered. It changes
+// nothing where the new configuration has a problem.
+func (p *process) reload() {
+	p.supervisor.reloading()
+	defer p.supervisor.ready()
+	cfg, err := load(p.from)
+	if err != nil {
+		p.log.Error("cannot reload: the configuration stays as it was", "error", err)
+		return
+	}
+	for _, key := range config.Changes(p.cfg, cfg) {
+		if key.Reload {
+			p.log.Info("reloaded", "key", key.Path)
+		} else {
+			p.log.Warn("this change needs a restart", "key", key.Path)
+		}
+	}
+	if (cfg.Log.Audit == "") != (p.cfg.Log.Audit == "") {
+		p.log.Warn("to turn the audit log on or off needs a restart", "key", "log.audit")
+		cfg.Log.Audit = p.cfg.Log.Audit
+	}
+	if err := p.logs.open(cfg.Log); err != nil {
+		p.log.Error("cannot open a log", "error", err)
+	}
+	p.cfg.Log.Level, p.cfg.Log.Output, p.cfg.Log.Audit = cfg.Log.Level, cfg.Log.Output, cfg.Log.Audit
+	if p.cfg.HTTP.TLS.Cert != "" {
+		if err := p.server.ReloadCertificates(); err != nil {
+			p.log.Error("cannot read the certificate: the old one stays", "error", err)
+		}
+	}
+	p.log.Info("configuration reloaded")
+}
+
+// ready says why requests cannot be answered now: the root is gone, or the
+// store cannot read. It looks for a repository that probably does not exist.
+func (p *process) ready() error {
+	_, err := os.Stat(p.cfg.Storage.RootDirectory)
+	if err == nil {
+		_, _, err = p.stores.root.LoadIndex(context.Background(), "readyz", "")
+	}
+	if err != nil && !errors.Is(err, oci.ErrNameUnknown) {
+		p.log.Warn("not ready", "error", err)
+		return errors.New("storage is not available")
+	}
+	return nil
+}
