@@ -1,0 +1,80 @@
+# Targets for people and for CI. `make run` and `make test` are all that most need.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+export GOFLAGS := -buildvcs=false
+
+.PHONY: run build minimal cross test install lint unit unit-386 fuzz e2e bench clean
+
+run: build
+	bin/berth serve
+
+build:
+	$(BUILD) -o bin/berth .
+
+# Without the optional features.
+minimal:
+	$(BUILD) -tags minimal -o bin/berth-minimal .
+
+cross: build/berth-linux-amd64 build/berth-linux-arm64 build/berth-linux-armv7 build/berth-linux-armv6 build/berth-linux-riscv64 build/berth-linux-386 unit-386
+
+# go build knows best whether anything is to do.
+.PHONY: build/berth-linux-amd64 build/berth-linux-arm64 build/berth-linux-armv7 build/berth-linux-armv6 build/berth-linux-riscv64 build/berth-linux-386
+build/berth-linux-amd64:   ; GOOS=linux GOARCH=amd64 $(BUILD) -o $@ .
+build/berth-linux-arm64:   ; GOOS=linux GOARCH=arm64 $(BUILD) -o $@ .
+build/berth-linux-armv7:   build/go32.mod ; GOOS=linux GOARCH=arm GOARM=7 $(BUILD) $(GO32) -o $@ .
+build/berth-linux-armv6:   build/go32.mod ; GOOS=linux GOARCH=arm GOARM=6 $(BUILD) $(GO32) -o $@ .
+build/berth-linux-riscv64: ; GOOS=linux GOARCH=riscv64 $(BUILD) -o $@ .
+build/berth-linux-386:     build/go32.mod ; GOOS=linux GOARCH=386 $(BUILD) $(GO32) -o $@ .
+
+# 32-bit builds have a patched copy of the memory allocator that Badger uses.
+# Without it they run, too, but without the dedupe index.
+GO32 := -modfile=$(CURDIR)/build/go32.mod
+build/go32.mod: go.mod go.sum scripts/badger32/badger32.sh
+	scripts/badger32/badger32.sh
+
+# Everything that CI runs. The parts run one after the other, in this order.
+test:
+	$(MAKE) install
+	$(MAKE) lint
+	$(MAKE) unit
+	$(MAKE) unit-386
+	$(MAKE) e2e
+
+# What the tests need of the machine: Debian packages and clients.
+install:
+	scripts/install.sh
+	scripts/e2e/install.sh
+
+lint:
+	scripts/lint.sh
+
+# The seeds of the fuzz targets are among the unit tests.
+unit:
+	go test -race ./...
+	cd scripts/bench && go test -race ./...
+
+# As 32-bit binaries are built; and the one thing that is different without.
+unit-386: build/go32.mod
+	CGO_ENABLED=0 GOARCH=386 GOFLAGS="$(GOFLAGS) $(GO32)" go test ./...
+	CGO_ENABLED=0 GOARCH=386 go test -run '^TestUnsoundAllocator$$' ./cache
+
+# Every fuzz target for FUZZTIME.
+FUZZTIME ?= 10s
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+# go test cannot see that the binary has changed: its cache is not used. To
+# mount needs root: for others sudo runs the tests that do.
+E2E := go test -count=1 -timeout 15m
+e2e: build
+	cd scripts/e2e && export E2E_BINARY=$(CURDIR)/bin/berth; \
+	if [ "$$(id -u)" = 0 ]; then $(E2E) ./...; \
+	else $(E2E) $$(go list ./... | grep -v '/places$$') && $(E2E) -exec 'sudo -E' ./places; fi
+
+bench: build
+	scripts/bench/run
+
+clean:
+	rm -rf bin build dist
