@@ -43,9 +43,25 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// TestCommandLine runs the program in testdata/cli and compares exit status,
-// output and errors with a file each.
+// commandLineDir is a copy of testdata/cli, with what its files name: a
+// directory two above, and a symbolic link, which not everything that carries a
+// source tree keeps.
+func commandLineDir(t *testing.T) string {
+	t.Helper()
+	top := t.TempDir()
+	dir := filepath.Join(top, "testdata", "cli")
+	err := errors.Join(os.CopyFS(dir, os.DirFS("testdata/cli")),
+		os.Symlink("data", filepath.Join(dir, "link")), os.Mkdir(filepath.Join(top, "config"), 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestCommandLine runs the program in a copy of testdata/cli and compares exit
+// status, output and errors with a file each.
 func TestCommandLine(t *testing.T) {
+	dir := commandLineDir(t)
 	for _, c := range []struct {
 		name string
 		args string
@@ -82,7 +98,7 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := exec.Command(berthBinary, strings.Fields(c.args)...)
-			cmd.Dir = "testdata/cli"
+			cmd.Dir = dir
 			cmd.Env = append(os.Environ(), c.env...)
 			var stdout, stderr bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
