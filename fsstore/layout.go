@@ -90,7 +90,13 @@ func (s *Store) withoutLayout(repo oci.Repo) (layoutState, error) {
 		return absent, s.fail("read index.json", repo, err)
 	case string(content) == emptyIndex:
 		return absent, nil
-	case s.suspects.contains(info.Modified):
+	}
+	// Another index than the empty one comes after oci-layout: where both were
+	// written since that was looked for, it is there now.
+	if _, err := s.fs.Stat(layoutPath(repo)); err == nil {
+		return s.readLayout(repo)
+	}
+	if s.suspects.contains(info.Modified) {
 		return s.repairLayout(repo)
 	}
 	s.refuse(repo, "its oci-layout file is missing")

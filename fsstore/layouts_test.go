@@ -12,8 +12,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/fsstore"
+	"berth/fsstore/durable"
+	"berth/fsstore/simfs"
 	"berth/oci"
 )
 
@@ -328,5 +331,46 @@ func TestPrivateLinkRefused(t *testing.T) {
 	}
 	if !strings.Contains(err.Error(), ".berth") {
 		t.Error(err)
+	}
+}
+
+// late finds out that a file is missing, and then lets something happen.
+type late struct {
+	*simfs.FS
+	path string
+	then func()
+}
+
+func (l *late) Open(path string) (durable.File, error) {
+	f, err := l.FS.Open(path)
+	if then := l.then; then != nil && path == l.path && durable.IsMissing(err) {
+		l.then = nil
+		then()
+	}
+	return f, err
+}
+
+// A repository that somebody else makes between the look for its oci-layout and
+// that at its index is no directory that lacks the file.
+func TestRepositoryMadeMeanwhile(t *testing.T) {
+	ctx, fs := t.Context(), &late{FS: simfs.New(time.Now), path: "a/oci-layout"}
+	var log bytes.Buffer
+	s, err := fsstore.Open(fsstore.Options{FS: fs, MinFree: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs.then = func() {
+		if _, err := s.SwapIndex(ctx, "a", "", []byte(indexOf("first"))); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.SwapIndex(ctx, "a", "", []byte(indexOf("second"))); !errors.Is(err, oci.ErrConflict) {
+		t.Errorf("SwapIndex: %v", err)
+	}
+	if index, _, err := s.LoadIndex(ctx, "a", ""); err != nil || string(index) != indexOf("first") {
+		t.Errorf("LoadIndex: %s, %v", index, err)
+	}
+	if strings.Contains(log.String(), "not served") {
+		t.Error(log.String())
 	}
 }
