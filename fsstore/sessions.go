@@ -31,6 +31,7 @@ type session struct {
 
 	// Guarded by uploads.mu.
 	busy      bool
+	freed     chan struct{} // closed when it is no longer busy; nil: nobody waits
 	used      uint64
 	ready     chan struct{} // closed when the session is loaded
 	failed    error         // why it could not be
@@ -56,28 +57,67 @@ type session struct {
 
 var errBusy = oci.Errorf(oci.ErrRangeInvalid, "another request is writing to this upload; ask for its status and go on from there when it has ended")
 
-// claim makes a session busy, and opens it where it is not open.
+// claim makes a session busy, and opens it where it is not open. It waits for
+// a request that writes to the session: that may be about to end, since its
+// connection was cut and the client is back already.
 func (s *Store) claim(ctx context.Context, repo oci.Repo, id oci.UploadID) (*session, error) {
+	one, freed, err := s.tryClaim(ctx, repo, id)
+	if freed == nil {
+		return one, err
+	}
+	patient, cancel := context.WithTimeout(ctx, oci.UploadPatience)
+	defer cancel()
+	for freed != nil {
+		select {
+		case <-freed:
+		case <-patient.Done():
+			return nil, errBusy
+		}
+		one, freed, err = s.tryClaim(ctx, repo, id)
+	}
+	return one, err
+}
+
+// tryClaim is claim without waiting; where another request has the session,
+// freed is closed when that has ended.
+func (s *Store) tryClaim(ctx context.Context, repo oci.Repo, id oci.UploadID) (one *session, freed <-chan struct{}, err error) {
 	u := &s.uploads
 	u.mu.Lock()
-	one := u.open[id]
+	one = u.open[id]
 	switch {
 	case one != nil && one.repo != repo:
 		u.mu.Unlock()
-		return nil, oci.ErrUploadUnknown
+		return nil, nil, oci.ErrUploadUnknown
 	case one != nil && one.busy:
-		u.mu.Unlock()
-		return nil, errBusy
+		defer u.mu.Unlock()
+		if one.freed == nil {
+			one.freed = make(chan struct{})
+		}
+		return nil, one.freed, nil
 	case one != nil:
 		one.busy = true
 		u.mu.Unlock()
-		return one, nil
+		return one, nil, nil
 	}
 	one = newSession(repo, id)
 	one.busy = true
 	u.open[id] = one
 	u.mu.Unlock()
-	return one, s.load(ctx, one)
+	return one, nil, s.load(ctx, one)
+}
+
+// free ends a claim; uploads.mu is held.
+func (one *session) free() {
+	one.busy = false
+	one.wake()
+}
+
+// wake lets those look again that wait for the session; uploads.mu is held.
+func (one *session) wake() {
+	if one.freed != nil {
+		close(one.freed)
+		one.freed = nil
+	}
 }
 
 func newSession(repo oci.Repo, id oci.UploadID) *session {
@@ -102,13 +142,14 @@ func (s *Store) load(ctx context.Context, one *session) error {
 func (s *Store) release(one *session) {
 	u := &s.uploads
 	u.mu.Lock()
+	one.free()
 	if u.open[one.id] != one { // it ended, or was cancelled
 		u.mu.Unlock()
 		one.close()
 		return
 	}
 	u.clock++
-	one.used, one.busy = u.clock, false
+	one.used = u.clock
 	oldest := u.excess()
 	if oldest != nil {
 		delete(u.open, oldest.id)
@@ -143,6 +184,7 @@ func (s *Store) forget(one *session) {
 	if s.uploads.open[one.id] == one {
 		delete(s.uploads.open, one.id)
 	}
+	one.free()
 	s.uploads.mu.Unlock()
 	one.close()
 }

@@ -85,8 +85,8 @@ func (s *Store) StatUpload(ctx context.Context, repo oci.Repo, id oci.UploadID) 
 	one := u.open[id]
 	u.mu.Unlock()
 	if one == nil {
-		claimed, err := s.claim(ctx, repo, id)
-		if errors.Is(err, errBusy) {
+		claimed, busy, err := s.tryClaim(ctx, repo, id)
+		if busy != nil {
 			return s.StatUpload(ctx, repo, id)
 		}
 		if err != nil {
@@ -190,6 +190,7 @@ func (s *Store) CancelUpload(ctx context.Context, repo oci.Repo, id oci.UploadID
 	idle := one != nil && !one.busy
 	if one != nil {
 		one.cancelled.Store(true)
+		one.wake()
 		delete(u.open, id)
 	}
 	u.mu.Unlock()

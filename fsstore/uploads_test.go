@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"berth/fsstore"
@@ -194,6 +195,7 @@ func TestManySessions(t *testing.T) {
 type stuck struct {
 	reached chan struct{}
 	release chan struct{}
+	ends    error // how; nil: io.EOF
 	sent    bool
 }
 
@@ -204,46 +206,103 @@ func (r *stuck) Read(p []byte) (int, error) {
 	}
 	close(r.reached)
 	<-r.release
+	if r.ends != nil {
+		return 0, r.ends
+	}
 	return 0, io.EOF
 }
+
+// stick begins to finish an upload by a body that is stuck.
+func (w *world) stick(r *stuck) (id oci.UploadID, done chan error) {
+	w.t.Helper()
+	id, err := w.create("a")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	done = make(chan error)
+	go func() {
+		_, err := w.FinishUpload(context.Background(), "a", id, digestOf(large), 0, r)
+		done <- err
+	}()
+	<-r.reached
+	return id, done
+}
+
+func newStuck() *stuck { return &stuck{reached: make(chan struct{}), release: make(chan struct{})} }
 
 // TestStuckBody: while one request waits for its body, others are told so, the
 // status is known, and a cancel frees the session.
 func TestStuckBody(t *testing.T) {
-	w := newWorld(t, false)
-	id, err := w.create("a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &stuck{reached: make(chan struct{}), release: make(chan struct{})}
-	done := make(chan error)
-	go func() {
-		_, err := w.FinishUpload(context.Background(), "a", id, digestOf(small[:100]), 0, r)
-		done <- err
-	}()
-	<-r.reached
-	if _, err := w.AppendUpload(t.Context(), "a", id, oci.AtEnd, nil); !errors.Is(err, oci.ErrRangeInvalid) {
-		t.Errorf("second writer: %v", err)
-	}
-	if _, err := w.StatUpload(t.Context(), "a", id); err != nil {
-		t.Errorf("status: %v", err)
-	}
-	if err := w.CancelUpload(t.Context(), "a", id); err != nil {
-		t.Errorf("cancel: %v", err)
-	}
-	if _, err := w.StatUpload(t.Context(), "a", id); !errors.Is(err, oci.ErrUploadUnknown) {
-		t.Errorf("status after the cancel: %v", err)
-	}
-	close(r.release)
-	if err := <-done; !errors.Is(err, oci.ErrUploadUnknown) {
-		t.Errorf("the writer: %v", err)
-	}
-	if w.read(key{"a", digestOf(small[:100])}) != nil {
-		t.Error("the cancelled upload became a blob")
-	}
-	if n := w.fs.OpenFiles(); n > 0 {
-		t.Errorf("%d files are open", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, false)
+		r := newStuck()
+		id, done := w.stick(r)
+		began := time.Now()
+		if _, err := w.AppendUpload(t.Context(), "a", id, oci.AtEnd, nil); !errors.Is(err, oci.ErrRangeInvalid) {
+			t.Errorf("second writer: %v", err)
+		}
+		if waited := time.Since(began); waited != oci.UploadPatience {
+			t.Errorf("refused after %v", waited)
+		}
+		if _, err := w.StatUpload(t.Context(), "a", id); err != nil {
+			t.Errorf("status: %v", err)
+		}
+		third := make(chan error)
+		go func() {
+			_, err := w.AppendUpload(t.Context(), "a", id, oci.AtEnd, nil)
+			third <- err
+		}()
+		synctest.Wait()
+		if err := w.CancelUpload(t.Context(), "a", id); err != nil {
+			t.Errorf("cancel: %v", err)
+		}
+		if err := <-third; !errors.Is(err, oci.ErrUploadUnknown) {
+			t.Errorf("a writer that waits while the upload is cancelled: %v", err)
+		}
+		if _, err := w.StatUpload(t.Context(), "a", id); !errors.Is(err, oci.ErrUploadUnknown) {
+			t.Errorf("status after the cancel: %v", err)
+		}
+		close(r.release)
+		if err := <-done; !errors.Is(err, oci.ErrUploadUnknown) {
+			t.Errorf("the writer: %v", err)
+		}
+		if w.read(key{"a", digestOf(large)}) != nil || w.read(key{"a", digestOf(small[:100])}) != nil {
+			t.Error("the cancelled upload became a blob")
+		}
+		if n := w.fs.OpenFiles(); n > 0 {
+			t.Errorf("%d files are open", n)
+		}
+	})
+}
+
+// TestBackAtOnce: a client whose connection was cut is back before the request
+// that it lost has ended, goes on, and finds what had arrived.
+func TestBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, true)
+		r := newStuck()
+		r.ends = io.ErrUnexpectedEOF
+		id, lost := w.stick(r)
+		back := make(chan error)
+		for range 2 { // one goes on, the other finds that it did
+			go func() {
+				_, err := w.FinishUpload(t.Context(), "a", id, digestOf(small), oci.AtEnd, bytes.NewReader(small[100:]))
+				back <- err
+			}()
+		}
+		time.Sleep(oci.UploadPatience / 2)
+		close(r.release)
+		if err := <-lost; !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the request that was cut: %v", err)
+		}
+		one, other := <-back, <-back
+		if one != nil {
+			one, other = other, one
+		}
+		if one != nil || !errors.Is(other, oci.ErrUploadUnknown) {
+			t.Errorf("back at once: %v, %v", one, other)
+		}
+	})
 }
 
 // TestPanickingBody does not leave the session busy.

@@ -75,11 +75,17 @@ type Remaining interface {
 // AtEnd, as an upload's offset, means wherever the upload ends now.
 const AtEnd int64 = -1
 
+// UploadPatience is how long a request waits for another one that writes to
+// the same session.
+const UploadPatience = 2 * time.Second
+
 // Uploads is the blob upload sessions. They survive a restart. A session
 // belongs to the repository it was created for and is unknown to others.
 //
-// One request writes to a session at a time; a second one meanwhile fails
-// with ErrRangeInvalid.
+// One request writes to a session at a time. A second one waits for it, for
+// UploadPatience at most and no longer than its context lasts, and then fails
+// with ErrRangeInvalid: a client whose connection was cut may be back before
+// the request that it lost has ended.
 type Uploads interface {
 	// CreateUpload begins a session whose content will be hashed by algorithm
 	// while it arrives. It does not make the repository visible.

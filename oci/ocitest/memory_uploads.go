@@ -15,7 +15,7 @@ type upload struct {
 	repo     oci.Repo
 	content  []byte
 	modified time.Time
-	busy     bool // a call writes to it
+	freed    chan struct{} // closed when the call that writes to it ends; nil: none does
 }
 
 func (u *upload) info(id oci.UploadID) oci.UploadInfo {
@@ -56,7 +56,7 @@ func (m *Memory) StatUpload(ctx context.Context, repo oci.Repo, id oci.UploadID)
 
 // AppendUpload implements oci.Uploads.
 func (m *Memory) AppendUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, at int64, r io.Reader) (int64, error) {
-	u, err := m.begin(repo, id, at)
+	u, err := m.begin(ctx, repo, id, at)
 	if err != nil {
 		return 0, err
 	}
@@ -67,7 +67,7 @@ func (m *Memory) AppendUpload(ctx context.Context, repo oci.Repo, id oci.UploadI
 
 // FinishUpload implements oci.Uploads.
 func (m *Memory) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, r io.Reader) (int64, error) {
-	u, err := m.begin(repo, id, at)
+	u, err := m.begin(ctx, repo, id, at)
 	if err != nil {
 		return 0, err
 	}
@@ -91,24 +91,45 @@ func (m *Memory) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadI
 }
 
 // begin makes the caller the only one to write to a session.
-func (m *Memory) begin(repo oci.Repo, id oci.UploadID, at int64) (*upload, error) {
+func (m *Memory) begin(ctx context.Context, repo oci.Repo, id oci.UploadID, at int64) (*upload, error) {
+	ctx, cancel := context.WithTimeout(ctx, oci.UploadPatience)
+	defer cancel()
+	for {
+		u, freed, err := m.tryBegin(repo, id, at)
+		if freed == nil {
+			return u, err
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return nil, oci.Errorf(oci.ErrRangeInvalid, "another call writes to the upload")
+		}
+	}
+}
+
+// tryBegin is begin without waiting.
+func (m *Memory) tryBegin(repo oci.Repo, id oci.UploadID, at int64) (u *upload, freed <-chan struct{}, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u, err := m.session(repo, id)
+	u, err = m.session(repo, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if u.busy || at != oci.AtEnd && at != int64(len(u.content)) {
-		return nil, oci.Errorf(oci.ErrRangeInvalid, "the upload is at %d, and %d was given", len(u.content), at)
+	if u.freed != nil {
+		return nil, u.freed, nil
 	}
-	u.busy = true
-	return u, nil
+	if at != oci.AtEnd && at != int64(len(u.content)) {
+		return nil, nil, oci.Errorf(oci.ErrRangeInvalid, "the upload is at %d, and %d was given", len(u.content), at)
+	}
+	u.freed = make(chan struct{})
+	return u, nil, nil
 }
 
 func (m *Memory) end(u *upload) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u.busy = false
+	close(u.freed)
+	u.freed = nil
 }
 
 // receive appends what r yields.

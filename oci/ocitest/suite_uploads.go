@@ -1,11 +1,13 @@
 package ocitest
 
 import (
+	"context"
 	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"berth/oci"
 )
@@ -217,9 +219,11 @@ func uploadWriters(t *testing.T, h *helper) {
 		done <- err
 	}()
 	<-first.reading
-	_, err := h.AppendUpload(h.ctx(), "a", id, oci.AtEnd, strings.NewReader("x"))
+	impatient, cancel := context.WithTimeout(h.ctx(), 10*time.Millisecond)
+	defer cancel()
+	_, err := h.AppendUpload(impatient, "a", id, oci.AtEnd, strings.NewReader("x"))
 	h.is(err, oci.ErrRangeInvalid)
-	_, err = h.FinishUpload(h.ctx(), "a", id, oci.SHA256.FromString("con"), oci.AtEnd, nil)
+	_, err = h.FinishUpload(impatient, "a", id, oci.SHA256.FromString("con"), oci.AtEnd, nil)
 	h.is(err, oci.ErrRangeInvalid)
 	_, err = h.StatUpload(h.ctx(), "a", id)
 	h.ok(err)
