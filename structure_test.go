@@ -24,6 +24,8 @@ var mayImport = []mapRow{
 	{"berth", []string{"berth/..."}},
 	{"berth/config", nil},
 	{"berth/oci", nil},
+	{"berth/oci/glob", nil},
+	{"berth/oci/budget", []string{"berth/oci"}},
 	{"berth/oci/registry", []string{"berth/oci"}},
 	{"berth/oci/subpath", []string{"berth/oci"}},
 	{"berth/oci/ocitest", []string{"berth/oci", "berth/oci/registry"}},
@@ -38,7 +40,7 @@ var mayImport = []mapRow{
 	{"berth/s3lite/store", []string{"berth/s3lite", "berth/oci"}},
 	{"berth/cache/...", []string{"berth/cache", "berth/oci"}},
 	{"berth/tasks", nil},
-	{"berth/tasks/...", []string{"berth/tasks", "berth/oci/registry", "berth/oci"}},
+	{"berth/tasks/...", []string{"berth/tasks", "berth/oci/budget", "berth/oci/glob", "berth/oci/registry", "berth/oci"}},
 	{"berth/ext/all", []string{"berth/ext/..."}},
 	{"berth/ext/...", []string{"berth/httpd", "berth/tasks", "berth/oci/registry", "berth/oci"}},
 }

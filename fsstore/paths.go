@@ -17,7 +17,6 @@ const (
 	lockPath    = privateDir + "/lock"
 	statePath   = privateDir + "/state.json"
 	reservePath = privateDir + "/reserve"
-	dedupePath  = privateDir + "/dedupe.json"
 )
 
 // The names of an OCI image layout (image-spec, Image Layout).

@@ -126,22 +126,7 @@ func (s *Store) replaceCopy(to oci.Repo, d oci.Digest, l *loan) (freed int64, er
 const maxProgress = 64 << 10
 
 // LoadProgress is oci.Copies.LoadProgress.
-func (s *Store) LoadProgress() ([]byte, error) {
-	progress, _, err := durable.ReadFile(s.fs, dedupePath, maxProgress)
-	if durable.IsMissing(err) {
-		return nil, nil
-	}
-	return progress, err
-}
+func (s *Store) LoadProgress() ([]byte, error) { return s.LoadNote(dedupeNote, maxProgress) }
 
 // SaveProgress is oci.Copies.SaveProgress.
-func (s *Store) SaveProgress(progress []byte) error {
-	if s.readOnly {
-		return oci.ErrReadOnly
-	}
-	err := durable.WriteFile(s.fs, s.tmpPath(), dedupePath, progress, false)
-	if durable.IsFull(err) {
-		return s.space.full(int64(len(progress)))
-	}
-	return err
-}
+func (s *Store) SaveProgress(progress []byte) error { return s.SaveNote(dedupeNote, progress, false) }

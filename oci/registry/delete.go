@@ -57,6 +57,42 @@ func (r *Registry) deleteTag(ctx context.Context, repo oci.Repo, ref oci.Referen
 	})
 }
 
+// Expiry is tags of one manifest that are to go.
+type Expiry struct {
+	Digest oci.Digest
+	Tags   []oci.Tag
+	// Still is asked for each tag when no push can come in between any more;
+	// a tag for which it is false stays. nil: all go.
+	Still func(oci.Tag) bool
+}
+
+// Expire removes tags that name a manifest still, all in one edit, and returns
+// those that it removed. The manifest stays, by its digest. Errors:
+// ErrNameUnknown.
+func (r *Registry) Expire(ctx context.Context, repo oci.Repo, x Expiry) (removed []oci.Tag, err error) {
+	if _, err := r.load(ctx, repo); err != nil {
+		return nil, err
+	}
+	var gone []oci.Tag // the leader's until the edit is over
+	err = r.edit(ctx, repo, &edit{
+		apply: func(index *oci.Index) (*oci.Index, error) {
+			gone = nil
+			for _, t := range x.Tags {
+				e := index.Tagged(t)
+				if e != nil && e.Digest == x.Digest && (x.Still == nil || x.Still(t)) {
+					index = index.DeleteTag(t)
+					gone = append(gone, t)
+				}
+			}
+			return index, nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gone, nil
+}
+
 // DeleteBlob removes a blob from a repository (end-10). A manifest that the
 // index names is not a blob in this sense: ErrUnsupported says to delete it as a
 // manifest. Errors: ErrBlobUnknown, ErrUnsupported.

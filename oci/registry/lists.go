@@ -41,6 +41,16 @@ func (r *Registry) Tags(ctx context.Context, repo oci.Repo, page Page) (tags []o
 	return tags, more, nil
 }
 
+// Index is a repository's present index, for work in the background. Errors:
+// ErrNameUnknown.
+func (r *Registry) Index(ctx context.Context, repo oci.Repo) (*oci.Index, error) {
+	s, err := r.load(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	return s.index, nil
+}
+
 // errEnough ends a walk.
 var errEnough = errors.New("enough")
 

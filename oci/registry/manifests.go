@@ -26,7 +26,8 @@ func (r *Registry) Manifest(ctx context.Context, repo oci.Repo, ref oci.Referenc
 		return Manifest{}, err
 	}
 	var d, mediaType = ref.Digest, ""
-	if e := find(s.index, ref); e != nil {
+	e := find(s.index, ref)
+	if e != nil {
 		d, mediaType = e.Digest, e.MediaType
 	} else if mediaType, err = r.child(ctx, repo, s, ref); err != nil {
 		return Manifest{}, err
@@ -41,6 +42,9 @@ func (r *Registry) Manifest(ctx context.Context, repo oci.Repo, ref oci.Referenc
 			return Manifest{}, unknown(repo, ref)
 		}
 		mediaType = m.MediaType
+	}
+	if r.opts.Usage != nil && e != nil && e.Tag != "" {
+		r.opts.Usage.Pulled(repo, ref)
 	}
 	return Manifest{Digest: d, MediaType: mediaType, Content: content}, nil
 }

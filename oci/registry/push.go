@@ -126,6 +126,7 @@ func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *o
 			return index.Put(descriptor, knownSubject(m), tags...), nil
 		},
 		before: func(ctx context.Context) error {
+			r.noteUse(key.repo, tags)
 			if !r.tickets.isGone(ticket) {
 				return nil
 			}
@@ -137,6 +138,16 @@ func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *o
 		r.hold(key, push.Content)
 	}
 	return err
+}
+
+// noteUse tells of a push. That comes before any later edit of the repository,
+// so that who removes tags that nobody uses sees it in time.
+func (r *Registry) noteUse(repo oci.Repo, tags []oci.Tag) {
+	if r.opts.Usage != nil {
+		for _, t := range tags {
+			r.opts.Usage.Pushed(repo, t)
+		}
+	}
 }
 
 // knownSubject is the subject that referrers can be asked for.

@@ -35,6 +35,18 @@ type Options struct {
 	Docker2S2       bool         // accept Docker schema 2 manifests and lists
 	CacheBytes      int64        // parsed indexes and manifests kept in memory; 0: 8 MiB
 	Finder          Finder       // for mounts that name no source; nil: none
+	Usage           Usage        // is told of pushes and pulls; nil: nobody is
+}
+
+// Usage is told which manifests are used. It is called in the middle of
+// requests, by many at once, so it has to be quick. What it is given is valid
+// during the call only.
+type Usage interface {
+	// Pulled: somebody got a manifest by a tag, or one that has tags by its
+	// digest.
+	Pulled(repo oci.Repo, ref oci.Reference)
+	// Pushed: a tag was pushed, also where it named the same before.
+	Pushed(repo oci.Repo, tag oci.Tag)
 }
 
 // Finder tells which repositories may hold a blob, as oci.Locations does: a
