@@ -51,7 +51,7 @@ func build(name, arch string) (string, error) {
 		return "", err
 	}
 	tmp := filepath.Join(dir, fmt.Sprintf("%s.%d", name, os.Getpid()))
-	cmd := exec.Command("go", "build", "-trimpath", "-o", tmp, ".")
+	cmd := exec.Command("go", "build", "-o", tmp, ".")
 	cmd.Dir = repository()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if arch != "" {

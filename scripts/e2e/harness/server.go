@@ -15,12 +15,6 @@ import (
 	"time"
 )
 
-const (
-	startTimeout = 15 * time.Second
-	stopTimeout  = 20 * time.Second
-	logTimeout   = 5 * time.Second
-)
-
 // Config says how a server is started. The zero value is berth with its
 // defaults on a root of its own.
 type Config struct {
@@ -128,7 +122,7 @@ func (s *Server) Log() string { return s.log.String() }
 // WaitLog waits until the server has said something that holds the text.
 func (s *Server) WaitLog(text string) {
 	s.t.Helper()
-	Eventually(s.t, logTimeout, fmt.Sprintf("the log holds %q", text), func() error {
+	Eventually(s.t, fmt.Sprintf("the log holds %q", text), func() error {
 		if said := s.Log(); !strings.Contains(said, text) {
 			return errors.New("it holds\n" + said)
 		}
@@ -142,13 +136,13 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 // WaitReady waits until the server answers GET /v2/.
 func (s *Server) WaitReady() {
 	s.t.Helper()
-	Eventually(s.t, startTimeout, "berth serves", func() error {
+	Eventually(s.t, "berth serves", func() error {
 		select {
 		case <-s.done:
 			s.t.Fatalf("berth ended before it served: %v\n%s", s.err, s.Log())
 		default:
 		}
-		answer, err := http.Get(s.URL() + "/v2/")
+		answer, err := (&http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}).Get(s.URL() + "/v2/")
 		if err != nil {
 			return fmt.Errorf("%w; its log:\n%s", err, s.Log())
 		}
@@ -171,24 +165,24 @@ func (s *Server) Kill() {
 	<-s.done
 }
 
-// Stop asks the server to end and fails the test unless it does so in time
-// and with exit code 0.
+// Stop asks the server to end and fails the test unless it does so with exit
+// code 0.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.Signal(syscall.SIGTERM)
-	if err := s.Wait(stopTimeout); err != nil {
+	if err := s.Wait(); err != nil {
 		s.t.Fatalf("berth after SIGTERM: %v\n%s", err, s.Log())
 	}
 }
 
 // Wait waits for the end of the process and returns how it ended.
-func (s *Server) Wait(limit time.Duration) error {
+func (s *Server) Wait() error {
 	s.t.Helper()
 	select {
 	case <-s.done:
 		return s.err
-	case <-time.After(limit):
-		s.t.Fatalf("berth still runs after %v\n%s", limit, s.Log())
+	case <-time.After(Patience):
+		s.t.Fatalf("berth still runs after %v\n%s", Patience, s.Log())
 		return nil
 	}
 }

@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 )
 
 // clientTimeout bounds one run of a client.
-const clientTimeout = 2 * time.Minute
+const clientTimeout = 5 * time.Minute
 
 // Tool finds a client: first among those that install.sh built, then in PATH.
 func Tool(t testing.TB, name string) string {
@@ -58,7 +59,7 @@ func TryRunIn(t testing.TB, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, Tool(t, name), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
 	cmd.Env = environment(t)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = Patience
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), &ToolError{Command: name + " " + strings.Join(args, " "), Output: stderr.String() + stdout.String(), Err: err}
 	}
@@ -79,14 +80,19 @@ func (e *ToolError) Unwrap() error { return e.Err }
 // environment gives a client a home of its own, so that it meets no
 // configuration, credential or cache of whoever runs the tests.
 func environment(t testing.TB) []string {
-	home := filepath.Join(os.TempDir(), "berth-e2e-home-"+sanitize(t.Name()))
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		t.Fatal(err)
+	home := filepath.Join(os.TempDir(), fmt.Sprint("berth-e2e-", os.Getpid()), sanitize(t.Name()))
+	for os.MkdirAll(home, 0o700) != nil { // unless another test just removed what is above
+		if err := os.MkdirAll(filepath.Dir(home), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(home, "config.json"), []byte("{}"), 0o600); err != nil { // buildah insists on it
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	t.Cleanup(func() {
+		_ = os.RemoveAll(home)
+		_ = os.Remove(filepath.Dir(home)) // by the last one
+	})
 	return []string{
 		"HOME=" + home, "XDG_RUNTIME_DIR=" + home, "DOCKER_CONFIG=" + home,
 		"PATH=" + os.Getenv("PATH"), "LANG=C", "TMPDIR=" + os.TempDir(),

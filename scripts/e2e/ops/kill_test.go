@@ -57,8 +57,16 @@ func TestKillUnderLoad(t *testing.T) {
 	}
 }
 
-// pushUntilKilled pushes from several clients and pulls the plug meanwhile.
+func (a *acknowledged) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.images)
+}
+
+// pushUntilKilled pushes from several clients and pulls the plug meanwhile, but
+// not before something was acknowledged.
 func (a *acknowledged) pushUntilKilled(c *wire.Client, s *harness.Server, round int) {
+	before := a.count()
 	var clients sync.WaitGroup
 	for worker := range 4 {
 		clients.Go(func() {
@@ -72,7 +80,10 @@ func (a *acknowledged) pushUntilKilled(c *wire.Client, s *harness.Server, round 
 			}
 		})
 	}
-	time.Sleep(100*time.Millisecond + time.Duration(rand.IntN(300))*time.Millisecond)
+	for end := time.Now().Add(harness.Patience); a.count() == before && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 	s.Kill()
 	clients.Wait()
 }

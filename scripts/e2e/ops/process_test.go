@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"berth/e2e/fixture"
 	"berth/e2e/harness"
@@ -20,7 +19,7 @@ func failsToStart(t *testing.T, c harness.Config) (status int, said string) {
 	t.Helper()
 	c.NoWait = true
 	s := harness.Start(t, c)
-	exit, ok := errors.AsType[*exec.ExitError](s.Wait(10 * time.Second))
+	exit, ok := errors.AsType[*exec.ExitError](s.Wait())
 	if !ok {
 		t.Fatalf("berth ended with success:\n%s", s.Log())
 	}
@@ -121,7 +120,7 @@ func TestReload(t *testing.T) {
 	}
 	write("debug", "none")
 	s.Signal(hangup)
-	harness.Eventually(t, 5*time.Second, "the log is opened again and tells", func() error {
+	harness.Eventually(t, "the log is opened again and tells", func() error {
 		said, err := os.ReadFile(log)
 		if old, _ := os.ReadFile(log + ".1"); err == nil && !strings.Contains(string(said)+string(old), "http.sparse") {
 			return errors.New("no word of http.sparse in\n" + string(said) + string(old))
@@ -134,7 +133,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Signal(hangup)
-	harness.Eventually(t, 5*time.Second, "the bad file is told", func() error {
+	harness.Eventually(t, "the bad file is told", func() error {
 		if said, _ := os.ReadFile(log); !strings.Contains(string(said), "level=ERROR") {
 			return errors.New("not in the log:\n" + string(said))
 		}

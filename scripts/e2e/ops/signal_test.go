@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
-	"time"
 
 	"berth/e2e/fixture"
 	"berth/e2e/harness"
@@ -35,7 +34,7 @@ func TestTermLetsAPullEnd(t *testing.T) {
 	if _, err := io.Copy(hash.Hash(), res.Body); err != nil || hash.Digest() != n.Desc.Digest {
 		t.Errorf("the pull under way ended with %v and the bytes of %s", err, hash.Digest())
 	}
-	if err := s.Wait(10 * time.Second); err != nil {
+	if err := s.Wait(); err != nil {
 		t.Errorf("berth ended with %v", err)
 	}
 }
@@ -61,7 +60,7 @@ func TestTermLetsAPushEnd(t *testing.T) {
 	if _, err := feed.Write(n.Content[:4<<20]); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, 5*time.Second, "the push is under way", func() error {
+	harness.Eventually(t, "the push is under way", func() error {
 		if got := c.Get(location).Want(204).Header.Get("Range"); got == "0-0" {
 			return errors.New("nothing has arrived")
 		}
@@ -75,7 +74,7 @@ func TestTermLetsAPushEnd(t *testing.T) {
 	if err := <-answered; err != nil {
 		t.Errorf("the push under way: %v", err)
 	}
-	if err := s.Wait(10 * time.Second); err != nil {
+	if err := s.Wait(); err != nil {
 		t.Errorf("berth ended with %v", err)
 	}
 	_, c = start(t, harness.Config{Root: s.Root})
@@ -94,31 +93,27 @@ func TestTermIsBounded(t *testing.T) {
 	}
 	defer res.Body.Close()
 	s.Signal(syscall.SIGTERM)
-	_ = s.Wait(10 * time.Second) // with whatever status: it was forced
+	_ = s.Wait() // with whatever status: it was forced
 }
 
 // Idle connections do not hold up the end.
 func TestTermWithIdleConnections(t *testing.T) {
 	t.Parallel()
-	s, c := start(t, harness.Config{})
+	s, c := start(t, harness.Config{File: "[http]\nshutdownTimeout = \"1h\"\n"})
 	c.Get("/v2/").Want(200) // its connection stays
 	silent, err := net.Dial("tcp", s.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	began := time.Now()
 	s.Stop()
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("the end took %v with nothing under way", took)
-	}
 }
 
 // terminate sends SIGTERM and waits until no new connection is taken.
 func terminate(t *testing.T, s *harness.Server) {
 	t.Helper()
 	s.Signal(syscall.SIGTERM)
-	harness.Eventually(t, 5*time.Second, "new connections are refused", func() error {
+	harness.Eventually(t, "new connections are refused", func() error {
 		conn, err := net.Dial("tcp", s.Addr)
 		if err != nil {
 			return nil

@@ -61,7 +61,7 @@ func TestTLS(t *testing.T) {
 	})
 	insecure := &tls.Config{InsecureSkipVerify: true} // it is self-signed, and looked at below
 	c := wire.NewOver(t, "https://"+s.Addr, &http.Transport{TLSClientConfig: insecure, DisableCompression: true})
-	harness.Eventually(t, 10*time.Second, "berth serves", func() error {
+	harness.Eventually(t, "berth serves", func() error {
 		_, err := c.Try(wire.Request{Method: "GET", Path: "/v2/"})
 		return err
 	})
@@ -72,7 +72,7 @@ func TestTLS(t *testing.T) {
 
 	certify(t, dir, 2)
 	s.Signal(hangup)
-	harness.Eventually(t, 5*time.Second, "the new certificate is shown", func() error {
+	harness.Eventually(t, "the new certificate is shown", func() error {
 		conn, err := tls.Dial("tcp", s.Addr, insecure)
 		if err != nil {
 			return err

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"berth/e2e/fixture"
 	"berth/e2e/harness"
@@ -78,7 +77,7 @@ func TestBackground(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, c := start(t, harness.Config{Root: root})
-	harness.Eventually(t, 50*time.Second, "the repositories share what they hold", func() error {
+	harness.Eventually(t, "the repositories share what they hold", func() error {
 		c.PullWhole("a", "v1", image)
 		c.PullWhole("b", "v1", image)
 		return shared(t, s.Dir("a"), s.Dir("b"), image)
@@ -119,7 +118,7 @@ func TestDedupeVerb(t *testing.T) {
 func dedupesAgain(t *testing.T, s *harness.Server, c *wire.Client, image fixture.Node) {
 	t.Helper()
 	n := 0
-	harness.Eventually(t, 20*time.Second, "pushes are deduped", func() error {
+	harness.Eventually(t, "pushes are deduped", func() error {
 		n++
 		repo := fmt.Sprintf("again/%d", n)
 		c.Push(repo, "v1", image)

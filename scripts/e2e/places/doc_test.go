@@ -20,12 +20,6 @@ import (
 	"berth/e2e/wire"
 )
 
-// within is how long a test waits for media to be served, or to be let go of.
-// An idle machine takes two seconds at most, and a layout that is verified first
-// two more, in which it must not change; one that is busy with other tests takes
-// longer.
-const within = 10 * time.Second
-
 const octets = "application/octet-stream"
 
 func start(t *testing.T, c harness.Config) (*harness.Server, *wire.Client) {
@@ -98,9 +92,9 @@ func wantCatalog(t *testing.T, c *wire.Client, want ...string) {
 }
 
 // awaitCatalog waits until exactly these repositories are served.
-func awaitCatalog(t *testing.T, c *wire.Client, limit time.Duration, want ...string) {
+func awaitCatalog(t *testing.T, c *wire.Client, want ...string) {
 	t.Helper()
-	harness.Eventually(t, limit, fmt.Sprintf("the catalog is %v", want), func() error {
+	harness.Eventually(t, fmt.Sprintf("the catalog is %v", want), func() error {
 		if got := catalog(c); !slices.Equal(got, want) {
 			return fmt.Errorf("it is %v", got)
 		}
@@ -157,7 +151,7 @@ func unmount(t *testing.T, dir string) {
 		if err == nil {
 			return
 		}
-		if err != syscall.EBUSY || time.Since(began) > within {
+		if err != syscall.EBUSY || time.Since(began) > harness.Patience {
 			t.Fatalf("unmount of %s after %v: %v", dir, time.Since(began), err)
 		}
 		time.Sleep(50 * time.Millisecond)

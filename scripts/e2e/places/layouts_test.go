@@ -136,7 +136,7 @@ func TestArchivesRefused(t *testing.T) {
 	harness.Run(t, "tar", "-C", source, "-cf", dir+"/index.tar", "blobs", "oci-layout")
 	for name, want := range map[string]string{"gzip.tar": "gunzip", "index.tar": "no index.json", "none.tar": "does not exist"} {
 		s := harness.Start(t, harness.Config{Root: filepath.Join(dir, name), NoWait: true})
-		if err := s.Wait(within); err == nil || !strings.Contains(s.Log(), want) {
+		if err := s.Wait(); err == nil || !strings.Contains(s.Log(), want) {
 			t.Errorf("%s: %v\n%s", name, err, s.Log())
 		}
 	}

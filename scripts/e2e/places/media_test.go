@@ -45,8 +45,8 @@ func TestHotPlug(t *testing.T) {
 		c.PullWhole("usb/stick/apps/big", "v1", image)
 		readsOnly(t, c, "usb/stick/exported", "v1", small)
 		wantCut(t, c, "usb/stick/apps/big", image.Children[1], func() { unmount(t, point) })
-		awaitCatalog(t, c, within, "own")
-		harness.Eventually(t, within, "the stick is forgotten", func() error {
+		awaitCatalog(t, c, "own")
+		harness.Eventually(t, "the stick is forgotten", func() error {
 			if a := c.Get(wire.ManifestPath("usb/stick/small", "v1")).Want(404, 503); a.Status != 404 {
 				return fmt.Errorf("status %d", a.Status)
 			}
@@ -64,7 +64,7 @@ func TestHotPlug(t *testing.T) {
 func awaitServed(t *testing.T, c *wire.Client, repos ...string) {
 	t.Helper()
 	began := time.Now()
-	harness.Eventually(t, within, fmt.Sprint(repos, " are served"), func() error {
+	harness.Eventually(t, fmt.Sprint(repos, " are served"), func() error {
 		got := " " + strings.Join(catalog(c), " ") + " "
 		for _, repo := range repos {
 			if !strings.Contains(got, " "+repo+" ") {
@@ -80,7 +80,7 @@ func awaitServed(t *testing.T, c *wire.Client, repos ...string) {
 // the pull is cut, or what comes is right.
 func wantCut(t *testing.T, c *wire.Client, repo string, blob fixture.Node, do func()) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
 	defer cancel()
 	answer, err := c.Open(ctx, wire.Request{Method: "GET", Path: wire.BlobPath(repo, blob.Desc.Digest)})
 	if err != nil {
@@ -112,9 +112,9 @@ func TestVerifiedMedia(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, c := start(t, harness.Config{File: media(dir, "verify = true")})
-	awaitCatalog(t, c, within, "usb/stick/good")
+	awaitCatalog(t, c, "usb/stick/good")
 	c.PullWhole("usb/stick/good", "v1", good)
-	harness.Eventually(t, within, "the log says what is wrong", func() error {
+	harness.Eventually(t, "the log says what is wrong", func() error {
 		if log := s.Log(); !strings.Contains(log, layer.Desc.Digest.String()) {
 			return fmt.Errorf("it says %s", log)
 		}
@@ -122,7 +122,7 @@ func TestVerifiedMedia(t *testing.T) {
 	})
 	// Without, it is served as it is.
 	_, c = start(t, harness.Config{File: media(dir, "")})
-	awaitCatalog(t, c, within, "usb/stick/bad", "usb/stick/good")
+	awaitCatalog(t, c, "usb/stick/bad", "usb/stick/good")
 }
 
 // Archives that the tools made, copied below a directory of media.

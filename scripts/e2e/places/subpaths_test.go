@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"berth/e2e/fixture"
 	"berth/e2e/harness"
@@ -145,7 +144,7 @@ func TestDiskOfFstab(t *testing.T) {
 	if left := files(t, point); len(left) != 1 {
 		t.Errorf("the mount point was filled: %v", left)
 	}
-	harness.Eventually(t, 5*time.Second, "the log says what is missing", func() error {
+	harness.Eventually(t, "the log says what is missing", func() error {
 		if strings.Contains(s.Log(), "a subpath is not available") && strings.Contains(s.Log(), point+" is not mounted") {
 			return nil
 		}

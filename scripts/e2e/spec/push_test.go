@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -117,7 +116,7 @@ func TestBodyCutShort(t *testing.T) {
 	c := serve(t)
 	n := fixture.Raw(octets, fixture.Bytes("cut", 500_000))
 	location := c.StartUpload("cut")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
 	defer cancel()
 	pipe, feed := io.Pipe()
 	go func() {
@@ -127,7 +126,7 @@ func TestBodyCutShort(t *testing.T) {
 	if res, err := c.Open(ctx, wire.Request{Method: "PATCH", Path: location, Stream: pipe, Length: int64(len(n.Content))}); err == nil {
 		_ = res.Body.Close()
 	}
-	harness.Eventually(t, 30*time.Second, "the session has what arrived", func() error {
+	harness.Eventually(t, "the session has what arrived", func() error {
 		at, err := offset(c.Get(location))
 		if err == nil && at != 200_000 {
 			err = fmt.Errorf("the session has %d bytes, 200000 were sent", at)
@@ -136,7 +135,7 @@ func TestBodyCutShort(t *testing.T) {
 	})
 	// The request that was cut may still be ending: what comes meanwhile waits
 	// for it, and is refused where that lasts.
-	harness.Eventually(t, 30*time.Second, "the session goes on", func() error {
+	harness.Eventually(t, "the session goes on", func() error {
 		a := c.Do(wire.Request{
 			Method: "PUT", Path: wire.Query(location, "digest="+n.Desc.Digest.String()), Bytes: n.Content[200_000:],
 			Header: map[string]string{"Content-Range": contentRange(200_000, 300_000)},

@@ -19,6 +19,9 @@ type Client struct {
 	http *http.Client
 }
 
+// requestTimeout bounds one request: blobs of gigabytes are pushed and pulled.
+const requestTimeout = 10 * time.Minute
+
 // New makes a client of the registry at base, such as http://127.0.0.1:5000.
 func New(t testing.TB, base string) *Client {
 	return NewOver(t, base, &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64})
@@ -29,7 +32,7 @@ func NewOver(t testing.TB, base string, transport *http.Transport) *Client {
 	t.Cleanup(transport.CloseIdleConnections)
 	return &Client{t: t, base: base, http: &http.Client{
 		Transport: transport,
-		Timeout:   3 * time.Minute,
+		Timeout:   requestTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
