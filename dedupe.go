@@ -69,7 +69,7 @@ func dedupeRoot(ctx context.Context, root config.Root, log *slog.Logger) (said s
 	case !root.Dedupe:
 		return "skipped: dedupe is off", nil
 	}
-	l, err := openLocal(root, log, false)
+	l, err := openLocal(root, log, nil)
 	if err != nil {
 		return "", err
 	}

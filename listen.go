@@ -15,27 +15,28 @@ import (
 )
 
 // listen opens the sockets to serve on: those that systemd handed over, and
-// else the configured ones. On failure none is left open.
-func listen(addresses []config.Address) ([]net.Listener, error) {
-	listeners, err := activation.Listeners()
-	if err != nil {
-		return nil, fmt.Errorf("cannot use the sockets that systemd handed over: %w", err)
+// else the configured ones. On failure none is left open. What was handed over
+// stays open at systemd's end, and what waits in it is not lost, when the
+// process leaves.
+func listen(addresses []config.Address) (listeners []net.Listener, handed bool, err error) {
+	if listeners, err = activation.Listeners(); err != nil {
+		return nil, false, fmt.Errorf("cannot use the sockets that systemd handed over: %w", err)
 	}
 	if len(listeners) > 0 {
 		if slices.Contains(listeners, nil) {
-			return nil, errors.New("cannot use a socket that systemd handed over: it is not a stream socket that listens; see ListenStream= and Accept=no in systemd.socket(5)")
+			return nil, false, errors.New("cannot use a socket that systemd handed over: it is not a stream socket that listens; see ListenStream= and Accept=no in systemd.socket(5)")
 		}
-		return listeners, nil
+		return listeners, true, nil
 	}
 	for _, a := range addresses {
 		l, err := listenAt(a)
 		if err != nil {
 			closeAll(listeners)
-			return nil, fmt.Errorf("cannot listen at %s: %w", a.Addr, explainListen(err))
+			return nil, false, fmt.Errorf("cannot listen at %s: %w", a.Addr, explainListen(err))
 		}
 		listeners = append(listeners, l)
 	}
-	return listeners, nil
+	return listeners, false, nil
 }
 
 func listenAt(a config.Address) (net.Listener, error) {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"berth/cache"
@@ -28,14 +29,17 @@ type localRoot struct {
 
 	stop  context.CancelFunc
 	under sync.WaitGroup // the work under way
+
+	rounds *atomic.Int64 // of work in the background under way; nil: there are none
 }
 
 var _ oci.Store = (*localRoot)(nil)
 
-// openLocal opens the store of a root directory; with enforce, dedupe is
+// openLocal opens the store of a root directory. With rounds, where those of
+// work in the background are counted while they are under way, dedupe is
 // enforced a while after that on what is stored.
-func openLocal(root config.Root, log *slog.Logger, enforce bool) (*localRoot, error) {
-	l := &localRoot{log: log, dir: root.RootDirectory}
+func openLocal(root config.Root, log *slog.Logger, rounds *atomic.Int64) (*localRoot, error) {
+	l := &localRoot{log: log, dir: root.RootDirectory, rounds: rounds}
 	opts := fsstore.Options{
 		Root:     root.RootDirectory,
 		Commit:   root.Commit,
@@ -59,7 +63,7 @@ func openLocal(root config.Root, log *slog.Logger, enforce bool) (*localRoot, er
 	if l.Store.ReadOnly() {
 		l.index = nil // the medium is
 	}
-	l.start(enforce && root.Dedupe && !l.ReadOnly())
+	l.start(rounds != nil && root.Dedupe && !l.ReadOnly())
 	return l, nil
 }
 
@@ -105,6 +109,8 @@ func (l *localRoot) enforceLater(ctx context.Context) error {
 		return nil
 	case <-time.After(enforceAfter):
 	}
+	l.rounds.Add(1)
+	defer l.rounds.Add(-1)
 	report, err := l.enforce(ctx)
 	if report.Linked+report.Failed > 0 {
 		l.log.Info("blobs that several repositories hold share their space", "root", l.dir, "linked", report.Linked,

@@ -28,14 +28,28 @@ func openLogs(cfg config.Log, stderr io.Writer) (*logs, error) {
 		return nil, err
 	}
 	opts := &slog.HandlerOptions{Level: &l.level}
-	l.log = slog.New(handler(cfg.Format, &l.logFile, opts))
+	l.log = slog.New(l.handler(cfg.Format, opts))
 	if cfg.Access != "off" {
-		l.access = slog.New(handler(cfg.Access, &l.logFile, nil))
+		l.access = slog.New(l.handler(cfg.Access, nil))
 	}
 	if cfg.Audit != "" {
 		l.audit = slog.New(handler("json", &l.auditFile, nil))
 	}
 	return l, nil
+}
+
+// handler returns that of the log's file; entries in text that would reach
+// systemd's journal are sent there with their fields.
+func (l *logs) handler(format string, opts *slog.HandlerOptions) slog.Handler {
+	h := handler(format, &l.logFile, opts)
+	if format == "json" || !intoJournal(l.logFile.stderr, os.Getenv) {
+		return h
+	}
+	j, err := newJournal(journalSocket, &l.logFile, h)
+	if err != nil {
+		return h
+	}
+	return j
 }
 
 func handler(format string, w io.Writer, opts *slog.HandlerOptions) slog.Handler {
@@ -88,6 +102,13 @@ func (f *logFile) open(path string) error {
 	}
 	f.file = file
 	return nil
+}
+
+// named tells whether there is a file, rather than standard error.
+func (f *logFile) named() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.file != nil
 }
 
 func (f *logFile) Write(p []byte) (int, error) {

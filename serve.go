@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"time"
 
 	"berth/config"
 	"berth/httpd"
@@ -68,7 +69,7 @@ var errForced = errors.New("stopped by a second signal; requests under way were 
 // run opens everything, serves, and closes everything but in one case: after
 // errForced, the process has to end.
 func (p *process) run(signals <-chan os.Signal) error {
-	listeners, err := listen(p.cfg.Listen())
+	listeners, handed, err := listen(p.cfg.Listen())
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,9 @@ func (p *process) run(signals <-chan os.Signal) error {
 	go p.supervisor.watch(ctx, func() { p.ready() })
 
 	p.announce(listeners)
-	err = p.wait(signals, stop, served)
+	idle, stopWatching := p.watchIdle(handed)
+	defer stopWatching()
+	err = p.wait(signals, idle, stop, served)
 	if errors.Is(err, errForced) {
 		return err
 	}
@@ -101,13 +104,21 @@ func (p *process) announce(listeners []net.Listener) {
 	p.supervisor.ready()
 }
 
-// wait answers signals until the server has ended.
-func (p *process) wait(signals <-chan os.Signal, stop func(), served <-chan error) error {
+// wait answers signals until the server has ended. It looks for idleness with
+// every tick of idle.
+func (p *process) wait(signals <-chan os.Signal, idle <-chan time.Time, stop func(), served <-chan error) error {
 	stopping := false
 	for {
 		select {
 		case err := <-served:
 			return err
+		case now := <-idle:
+			if !stopping && p.idle(now) {
+				stopping = true
+				p.log.Info("leaving until the next connection", "idle", p.cfg.IdleExit)
+				p.supervisor.stopping()
+				stop()
+			}
 		case s := <-signals:
 			switch {
 			case s == unix.SIGHUP && !stopping:

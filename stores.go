@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"berth/config"
@@ -28,7 +29,12 @@ type stores struct {
 	closers []io.Closer
 	stop    context.CancelFunc
 	under   sync.WaitGroup // the work under way until stop
+	rounds  atomic.Int64   // of work in the background under way
 }
+
+// busy tells whether something is done in the background that would have to
+// begin anew if it were cut off.
+func (a *stores) busy() bool { return a.rounds.Load() > 0 }
 
 // openStores opens the root, and makes the others ready to be opened: they may
 // be missing.
@@ -61,7 +67,7 @@ func (a *stores) openRoot(s config.Storage) error {
 		a.Store, a.root, a.readOnly = layout, layout, true
 		return nil
 	}
-	local, err := openLocal(s.Root, a.log, true)
+	local, err := openLocal(s.Root, a.log, &a.rounds)
 	if err != nil {
 		return err
 	}
@@ -105,7 +111,7 @@ func (a *stores) mountSubPath(ctx context.Context, router *subpath.Router, sub c
 		Name:  "/" + sub.Prefix,
 		Probe: media.NewRoot(sub.RootDirectory).Probe,
 		Open: func() (oci.Store, error) {
-			local, err := openLocal(sub.Root, a.log, true)
+			local, err := openLocal(sub.Root, a.log, &a.rounds)
 			if err != nil {
 				return nil, err
 			}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // The checks of single keys get the value as it was written.
@@ -23,6 +24,15 @@ func atLeastUnlessZero(least int64) func(any) error {
 		}
 		return nil
 	}
+}
+
+// checkIdleExit refuses what would have berth leave all the time.
+func checkIdleExit(value any) error {
+	d, err := toDuration(value)
+	if err == nil && d != 0 && time.Duration(d) < time.Second {
+		return errKind
+	}
+	return nil
 }
 
 func checkRealm(value any) error {

@@ -9,8 +9,9 @@ import (
 // Config is everything that can be set. Load makes it; every field is set, and
 // its key's row in the table of keys says what the values mean.
 type Config struct {
-	DistSpecVersion string // accepted for the sake of existing files; nothing reads it
-	MemoryLimit     Bytes  // Auto: derive it from the control group; 0: none
+	DistSpecVersion string        // accepted for the sake of existing files; nothing reads it
+	MemoryLimit     Bytes         // Auto: derive it from the control group; 0: none
+	IdleExit        time.Duration // 0: never
 
 	HTTP    HTTP
 	Storage Storage

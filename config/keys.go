@@ -56,6 +56,11 @@ func generalKeys() []Key {
 			Doc:     "The size the Go heap and its overhead try to stay under (the runtime's soft memory limit). `auto` leaves a share of the control group's memory limit to the kernel's socket buffers and page cache and takes the rest; without such a limit there is none. `0` sets none. The environment's GOMEMLIMIT holds while this is `auto`.",
 			check:   atLeastUnlessZero(8 << 20), min: int64(Auto),
 			field: func(c *Config) any { return &c.MemoryLimit },
+		}, {
+			Path: "idleExit", Default: "0s", Example: `"10m"`,
+			Allowed: `0, or a duration of at least "1s", such as "10m"`, check: checkIdleExit,
+			Doc:   "Leave, with status 0, after no client has been connected for this long and while nothing is done in the background. It holds only where systemd handed the sockets over: systemd keeps them and starts berth again with the next connection, which is answered then. Until that, nothing is done in the background either. `0` stays.",
+			field: func(c *Config) any { return &c.IdleExit },
 		},
 	}
 }

@@ -53,7 +53,7 @@ func logKeys() []Key {
 			field: func(c *Config) any { return &c.Log.Format },
 		}, {
 			Path: "log.output", Example: `"/var/log/berth.log"`, Allowed: "a path, or nothing for standard error", Reload: true,
-			Doc:   "The file the log is appended to. A reload opens it again, so that it can be rotated by renaming.",
+			Doc:   "The file the log is appended to. A reload opens it again, so that it can be rotated by renaming. What goes to standard error, in the format `text`, and so into systemd's journal, gets there with its level as the priority and each attribute as a field: `journalctl BERTH_REPOSITORY=shop/till`.",
 			field: func(c *Config) any { return &c.Log.Output },
 		}, {
 			Path: "log.access", Default: "off", Example: `"json"`, Allowed: `"off", "text" or "json"`, oneOf: []string{"off", "text", "json"},

@@ -58,6 +58,7 @@ func TestDefaults(t *testing.T) {
 const everything = `
 distSpecVersion = "1.1.1"
 memoryLimit = "24MiB"
+idleExit = "10m"
 [storage]
 rootDirectory = "/srv/berth"
 commit = true
@@ -103,7 +104,7 @@ func TestEveryKeyOfTOML(t *testing.T) {
 	c := mustLoad(t, "berth.toml", everything)
 	c.origins = nil
 	want := &Config{
-		DistSpecVersion: "1.1.1", MemoryLimit: 24 << 20,
+		DistSpecVersion: "1.1.1", MemoryLimit: 24 << 20, IdleExit: 10 * time.Minute,
 		HTTP: HTTP{
 			Address: []string{"0.0.0.0", "::1", "[::1]:5001", "localhost:5002", "unix:/run/berth.sock"},
 			Port:    8080, Realm: "shop", Compat: []string{"docker2s2"}, Sparse: "all",

@@ -27,6 +27,7 @@ type conn struct {
 	transfer  atomic.Bool  // a body is being read: by rate, not by deadline
 	in, out   meter
 	idleSince atomic.Int64 // Unix nanoseconds; 0: a request is being answered
+	asked     atomic.Bool  // a request has come over it
 	eof       atomic.Bool  // the client has ended its side
 	keep      atomic.Int32 // calls of Close to ignore
 	parked    atomic.Int32 // see park.go

@@ -54,6 +54,7 @@ func noteState(nc net.Conn, state fasthttp.ConnState) {
 	case fasthttp.StateActive:
 		c := below(nc)
 		c.idle = 0
+		c.asked.Store(true)
 		c.idleSince.Store(0)
 	}
 }

@@ -66,9 +66,13 @@ func (s *Server) ReloadCertificates() error {
 	return s.certs.load()
 }
 
+// QuietSince tells since when no client has been connected; ok is false while
+// one is.
+func (s *Server) QuietSince() (since time.Time, ok bool) { return s.conns.quietSince() }
+
 // Serve answers what comes in on the listeners, which it closes, until ctx
-// ends. Then it takes no more connections, ends those that wait for a request,
-// lets others finish theirs for ShutdownTimeout, and ends what is left. It
+// ends. Then it takes no more connections, ends those that wait for a further
+// request, lets others finish theirs for ShutdownTimeout, and ends what is left. It
 // returns nil after that, and the error where a certificate cannot be used or a
 // listener fails for good. It is called once.
 func (s *Server) Serve(ctx context.Context, lns ...net.Listener) error {

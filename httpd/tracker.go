@@ -13,11 +13,13 @@ import (
 type tracker struct {
 	tick       time.Duration // between two looks at each connection
 	leastBytes int64         // to move in a window of waiting
+	spare      time.Duration // firstRequest; tests lengthen it
 	forced     atomic.Bool   // all connections end now
 	buffers    sync.Pool     // *[]byte of bufferSize
 
-	mu      sync.Mutex // guards conns
+	mu      sync.Mutex // guards conns and quiet
 	conns   map[*conn]struct{}
+	quiet   time.Time     // since when there is no connection, while there is none
 	fast    chan struct{} // one token for each client that is being sent to fast
 	slots   chan struct{} // one token for each connection that may still come
 	arrived chan struct{} // wakes the sweeper when the first one comes
@@ -31,7 +33,9 @@ func newTracker(maxConns int, leastBytes int64, tick time.Duration) *tracker {
 	t := &tracker{
 		tick:       tick,
 		leastBytes: leastBytes,
+		spare:      firstRequest,
 		conns:      map[*conn]struct{}{},
+		quiet:      time.Now(),
 		fast:       make(chan struct{}, fastSlots),
 		slots:      make(chan struct{}, maxConns),
 		arrived:    make(chan struct{}, 1),
@@ -71,6 +75,9 @@ func (t *tracker) add(raw net.Conn, secure bool) *conn {
 func (t *tracker) remove(c *conn) {
 	t.mu.Lock()
 	delete(t.conns, c)
+	if len(t.conns) == 0 {
+		t.quiet = time.Now()
+	}
 	t.mu.Unlock()
 	<-t.slots
 	signal(t.left)
@@ -88,6 +95,14 @@ func (t *tracker) len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.conns)
+}
+
+// quietSince tells since when there has been no connection; ok is false while
+// there is one.
+func (t *tracker) quietSince() (since time.Time, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.quiet, len(t.conns) == 0
 }
 
 // each calls fn for every connection there is now, outside of the lock.
@@ -136,10 +151,17 @@ func (t *tracker) judge(now time.Time) {
 	}
 }
 
+// firstRequest is how long a new connection is spared when the server stops:
+// its request is on the way, and its client, unlike one whose connection was
+// used before, takes a close for a failure.
+const firstRequest = time.Second
+
 // closeIdle ends the connections that wait for a request.
 func (t *tracker) closeIdle() {
+	fresh := time.Now().Add(-t.spare).UnixNano()
 	t.each(func(c *conn) {
-		if c.idleSince.Load() != 0 {
+		since := c.idleSince.Load()
+		if since != 0 && (c.asked.Load() || since <= fresh) {
 			c.abort()
 		}
 	})
