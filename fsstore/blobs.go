@@ -17,7 +17,7 @@ func (s *Store) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.
 	if err != nil {
 		return oci.BlobInfo{}, err
 	}
-	return blobInfo(info), nil
+	return s.blobInfo(info), nil
 }
 
 func (s *Store) statBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (durable.Info, error) {
@@ -96,7 +96,7 @@ func (s *Store) openBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (*con
 		f.Close()
 		return nil, s.blobError("open a blob", repo, err)
 	}
-	return &content{f: f, info: info}, nil
+	return &content{s: s, f: f, info: info}, nil
 }
 
 func (s *Store) blobError(doing string, repo oci.Repo, err error) error {
@@ -106,12 +106,19 @@ func (s *Store) blobError(doing string, repo oci.Repo, err error) error {
 	return s.fail(doing, repo, err)
 }
 
-func blobInfo(info durable.Info) oci.BlobInfo {
-	return oci.BlobInfo{Size: info.Size, Modified: time.Unix(0, info.Changed)}
+// blobInfo leaves out the number of a copy that lies on another file system,
+// by a symbolic link: such numbers are not comparable.
+func (s *Store) blobInfo(info durable.Info) oci.BlobInfo {
+	b := oci.BlobInfo{Size: info.Size, Modified: time.Unix(0, info.Changed), Links: info.Links}
+	if info.Device == s.device {
+		b.Copy = info.Inode
+	}
+	return b
 }
 
 // content is an open blob.
 type content struct {
+	s    *Store
 	f    durable.File
 	info durable.Info
 	at   int64
@@ -129,7 +136,7 @@ func (c *content) File() (f *os.File, base int64) {
 	return nil, 0
 }
 
-func (c *content) Info() oci.BlobInfo { return blobInfo(c.info) }
+func (c *content) Info() oci.BlobInfo { return c.s.blobInfo(c.info) }
 
 func (c *content) Read(p []byte) (int, error) {
 	if len(p) == 0 {
@@ -284,7 +291,7 @@ func (s *Store) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) err
 // WalkBlobs is oci.Blobs.WalkBlobs.
 func (s *Store) WalkBlobs(ctx context.Context, repo oci.Repo, fn func(oci.Digest, oci.BlobInfo) error) error {
 	return s.eachBlob(ctx, repo, s.fs.Stat, func(d oci.Digest, info durable.Info) error {
-		return fn(d, blobInfo(info))
+		return fn(d, s.blobInfo(info))
 	})
 }
 

@@ -23,8 +23,10 @@ type indexes struct {
 	doubtful map[oci.Repo]struct{} // visible, and not known to be durable
 }
 
-func (x *indexes) lock(repo oci.Repo) *sync.Mutex {
-	return &x.locks[maphash.String(x.seed, string(repo))%uint64(len(x.locks))]
+func (x *indexes) lock(repo oci.Repo) *sync.Mutex { return &x.locks[x.slot(repo)] }
+
+func (x *indexes) slot(repo oci.Repo) uint64 {
+	return maphash.String(x.seed, string(repo)) % uint64(len(x.locks))
 }
 
 // maxIndex bounds what is read of an index, in bytes.
@@ -202,7 +204,7 @@ func (s *Store) swap(repo oci.Repo, present durable.Info, index []byte) (durable
 		return present, err
 	}
 	defer s.journal.end()
-	if !s.layouts.valid.has(repo) {
+	if !s.layouts.has(repo) {
 		present, err := s.create(repo)
 		if err != nil {
 			return present, err
@@ -332,8 +334,8 @@ func (s *Store) settleDoubt(repo oci.Repo) error {
 	mu.Lock()
 	defer mu.Unlock()
 	err := s.syncIndex(repo)
-	if durable.IsMissing(err) { // there is nothing to be seen
-		err = nil
+	if durable.IsMissing(err) { // it was removed
+		err = s.syncGone(repo)
 	}
 	if err == nil {
 		s.doubtIndex(repo, false)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"sync"
+	"sync/atomic"
 
 	"berth/fsstore/durable"
 	"berth/oci"
@@ -13,9 +15,30 @@ import (
 
 // layouts knows which repositories have a layout that can be served.
 type layouts struct {
-	// valid has repositories whose oci-layout was found good, so that opening
+	// recent has repositories whose oci-layout was found good, so that opening
 	// a blob reads no JSON.
-	valid *recent[oci.Repo]
+	*recent[oci.Repo]
+
+	removing sync.Mutex    // held while one is forgotten or remembered
+	removals atomic.Uint64 // counts those that were removed by this process
+}
+
+// remember notes that a repository's layout was found good by a look that began
+// after so many removals: it may have been removed since.
+func (l *layouts) remember(repo oci.Repo, removals uint64) {
+	l.removing.Lock()
+	defer l.removing.Unlock()
+	if l.removals.Load() == removals {
+		l.add(repo)
+	}
+}
+
+// forget notes that a repository was removed.
+func (l *layouts) forget(repo oci.Repo) {
+	l.removing.Lock()
+	defer l.removing.Unlock()
+	l.removals.Add(1)
+	l.remove(repo)
 }
 
 // layoutState is what a repository's directory is.
@@ -37,17 +60,18 @@ const (
 // layout tells what a repository's directory is, from memory where it is
 // known to be valid.
 func (s *Store) layout(repo oci.Repo) (layoutState, error) {
-	if s.layouts.valid.has(repo) {
+	if s.layouts.has(repo) {
 		return valid, nil
 	}
 	return s.readLayout(repo)
 }
 
 func (s *Store) readLayout(repo oci.Repo) (layoutState, error) {
+	removals := s.layouts.removals.Load()
 	content, info, err := durable.ReadFile(s.fs, layoutPath(repo), maxLayout)
 	if durable.IsMissing(err) {
-		s.layouts.valid.remove(repo)
-		return s.withoutLayout(repo)
+		s.layouts.remove(repo)
+		return s.withoutLayout(repo, removals)
 	}
 	if err != nil {
 		return absent, s.fail("read oci-layout", repo, err)
@@ -55,16 +79,16 @@ func (s *Store) readLayout(repo oci.Repo) (layoutState, error) {
 	version, ok := parseLayout(content)
 	switch {
 	case ok && version == knownLayout:
-		s.layouts.valid.add(repo)
+		s.layouts.remember(repo, removals)
 		return valid, nil
 	case !ok && s.suspects.contains(info.Modified):
-		return s.repairLayout(repo)
+		return s.repairLayout(repo, removals)
 	case !ok:
 		s.refuse(repo, "its oci-layout file is not valid")
 	default:
 		s.refuse(repo, fmt.Sprintf("its oci-layout file has version %q, known is %s", version, knownLayout))
 	}
-	s.layouts.valid.remove(repo)
+	s.layouts.remove(repo)
 	return refused, nil
 }
 
@@ -81,14 +105,14 @@ func parseLayout(content []byte) (version string, ok bool) {
 // withoutLayout tells apart a repository that is not there, one whose creation
 // was cut short (its index is still the empty one, or a power cut took the
 // file), and somebody's directory that lacks the file.
-func (s *Store) withoutLayout(repo oci.Repo) (layoutState, error) {
+func (s *Store) withoutLayout(repo oci.Repo, removals uint64) (layoutState, error) {
 	content, info, err := durable.ReadFile(s.fs, indexPath(repo), int64(len(emptyIndex)))
 	switch {
 	case durable.IsMissing(err):
 		return absent, nil
 	case err != nil:
 		return absent, s.fail("read index.json", repo, err)
-	case string(content) == emptyIndex:
+	case string(content) == emptyIndex: // or its removal was
 		return absent, nil
 	}
 	// Another index than the empty one comes after oci-layout: where both were
@@ -97,7 +121,7 @@ func (s *Store) withoutLayout(repo oci.Repo) (layoutState, error) {
 		return s.readLayout(repo)
 	}
 	if s.suspects.contains(info.Modified) {
-		return s.repairLayout(repo)
+		return s.repairLayout(repo, removals)
 	}
 	s.refuse(repo, "its oci-layout file is missing")
 	return refused, nil
@@ -110,14 +134,14 @@ func (s *Store) refuse(repo oci.Repo, why string) {
 }
 
 // repairLayout writes an oci-layout that an unclean stop tore.
-func (s *Store) repairLayout(repo oci.Repo) (layoutState, error) {
+func (s *Store) repairLayout(repo oci.Repo, removals uint64) (layoutState, error) {
 	if !s.readOnly {
 		if err := durable.WriteFile(s.fs, s.tmpPath(), layoutPath(repo), []byte(layoutContent), true); err != nil {
 			return absent, s.fail("repair oci-layout", repo, err)
 		}
 		s.log.Warn("an unclean stop had torn oci-layout: written anew", "repository", repo)
 	}
-	s.layouts.valid.add(repo)
+	s.layouts.remember(repo, removals)
 	return valid, nil
 }
 
@@ -162,7 +186,7 @@ func (s *Store) complete(repo oci.Repo) error {
 	if err := s.replace(layoutPath(repo), []byte(layoutContent)); err != nil {
 		return err
 	}
-	s.layouts.valid.add(repo)
+	s.layouts.add(repo)
 	return nil
 }
 
@@ -190,19 +214,21 @@ func (s *Store) replace(to string, content []byte) error {
 	return nil
 }
 
-// makeDirs makes a directory of a repository and those above it.
+// makeDirs makes a directory of a repository and those above it. One above may
+// go while it does so, since the last repository in it is removed.
 func (s *Store) makeDirs(dir string) error {
-	err := s.fs.Mkdir(dir)
-	if durable.IsMissing(err) && dir != "." {
+	for tries := 0; ; tries++ {
+		err := s.fs.Mkdir(dir)
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			return nil
+		case !durable.IsMissing(err) || dir == "." || tries == 10:
+			return err
+		}
 		if err := s.makeDirs(path.Dir(dir)); err != nil {
 			return err
 		}
-		err = s.fs.Mkdir(dir)
 	}
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
 }
 
 // chainKey stands for the directories from a repository's directory, or from

@@ -91,22 +91,45 @@ func keptPath(repo oci.Repo) string { return keptDir + "/" + repoKey(repo) }
 
 const uploadIDLength = 36
 
-// uploadPath names a session's file after its repository too, so that a
-// request for another repository does not find it.
+// uploadPath names a session's file after its repository too: so a request for
+// another repository does not find it, and whoever finds the file knows whose
+// it is. A slash becomes a '+', which is in no repository's name.
 func uploadPath(repo oci.Repo, id oci.UploadID) string {
-	return uploadsDir + "/" + string(id) + "." + repoKey(repo)[:16]
+	name := strings.ReplaceAll(string(repo), "/", "+")
+	if hasLongName(repo) {
+		name = longMark + repoKey(repo)
+	}
+	return uploadsDir + "/" + string(id) + "." + name
 }
+
+// hasLongName tells whether a repository's name does not fit into that of a
+// file with the rest of an upload's: such a session's side file, which is there
+// from the beginning, tells the repository.
+func hasLongName(repo oci.Repo) bool {
+	return uploadIDLength+1+len(repo)+len(sideSuffix) > 255
+}
+
+const longMark = "#"
 
 // sidePath is where the running hash of an upload is kept.
 func sidePath(upload string) string { return upload + sideSuffix }
 
-const sideSuffix = ".state"
+const sideSuffix = "=state"
 
-// parseUploadName is the session whose content a file in uploadsDir holds.
-func parseUploadName(name string) (oci.UploadID, bool) {
-	if len(name) != uploadIDLength+1+16 || name[uploadIDLength] != '.' {
-		return "", false
+// parseUploadName is the session whose content a file in uploadsDir holds, and
+// its repository, "" where only the side file tells it.
+func parseUploadName(name string) (id oci.UploadID, repo oci.Repo, ok bool) {
+	if len(name) < uploadIDLength+2 || name[uploadIDLength] != '.' {
+		return "", "", false
 	}
 	id, err := oci.ParseUploadID(name[:uploadIDLength])
-	return id, err == nil
+	if err != nil {
+		return "", "", false
+	}
+	rest := name[uploadIDLength+1:]
+	if key, long := strings.CutPrefix(rest, longMark); long {
+		return id, "", len(key) == len(repoKey(""))
+	}
+	repo, err = oci.ParseRepo(strings.ReplaceAll(rest, "+", "/"))
+	return id, repo, err == nil
 }

@@ -28,6 +28,9 @@ type candidate struct {
 // A blob that is there already with the same size stays, and the candidate is
 // removed. On failure no name is left that was not there before.
 func (s *Store) publish(repo oci.Repo, d oci.Digest, c candidate) error {
+	lock := s.removalLock(repo)
+	lock.RLock()
+	defer lock.RUnlock()
 	if err := s.writable(repo); err != nil {
 		return err
 	}
@@ -63,7 +66,7 @@ func (s *Store) place(repo oci.Repo, d oci.Digest, c candidate) (existed bool, e
 	err = s.move(c, to)
 	if durable.IsMissing(err) {
 		s.chains.remove(chainKey{repo, d.Algorithm()})
-		s.layouts.valid.remove(repo) // somebody may have removed it
+		s.layouts.remove(repo) // somebody may have removed it
 		if err := s.makeDirs(algorithmDir(repo, d.Algorithm())); err != nil {
 			return false, err
 		}
@@ -146,7 +149,7 @@ func (s *Store) settleBlob(repo oci.Repo, d oci.Digest, existed bool) error {
 
 // ensureLayout makes a repository visible that has directories already.
 func (s *Store) ensureLayout(repo oci.Repo) error {
-	if s.layouts.valid.has(repo) {
+	if s.layouts.has(repo) {
 		return nil
 	}
 	mu := s.indexes.lock(repo)

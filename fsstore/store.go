@@ -46,7 +46,8 @@ type Store struct {
 	now      func() time.Time
 	commit   bool
 	readOnly bool
-	opened   int64 // when, nanoseconds since 1970
+	device   uint64 // of the root
+	opened   int64  // when, nanoseconds since 1970
 	run      string
 	tmpCount atomic.Uint64
 	unlock   func() error
@@ -56,6 +57,7 @@ type Store struct {
 	journal  *journal
 	space    *space
 	layouts  layouts
+	removal  removal
 	indexes  indexes
 	pending  pending
 	dirs     durable.DirSyncer
@@ -68,7 +70,10 @@ type Store struct {
 	window   int64           // bytes of an upload that are written out together
 }
 
-var _ oci.Store = (*Store)(nil)
+var (
+	_ oci.Store     = (*Store)(nil)
+	_ oci.Leftovers = (*Store)(nil)
+)
 
 // Open opens a root without walking it. Unless ReadOnly it takes the root's
 // lock; where the medium turns out to be read-only, it logs that and goes on
@@ -106,7 +111,7 @@ func newStore(opts Options) *Store {
 	}
 	s.opened = s.now().UnixNano()
 	s.indexes.seed = maphash.MakeSeed()
-	s.layouts.valid = newRecent[oci.Repo](4096)
+	s.layouts.recent = newRecent[oci.Repo](4096)
 	return s
 }
 
@@ -124,6 +129,9 @@ func (s *Store) open(opts Options) error {
 	state, err := readState(s.fs)
 	if err != nil {
 		return fmt.Errorf("read the state of storage root %s: %w", opts.Root, err)
+	}
+	if root, err := s.fs.Stat("."); err == nil {
+		s.device = root.Device
 	}
 	s.suspects.windows = state.suspectsAfterStop()
 	s.suspects.known = newRecent[fileID](4096)
@@ -238,9 +246,18 @@ func (s *Store) upkeep() {
 	}
 }
 
-// removeLeftovers removes temporary files of earlier processes, and the hash
-// states of uploads that are gone.
+// removeLeftovers is RemoveLeftovers in the background.
 func (s *Store) removeLeftovers() {
+	_ = s.RemoveLeftovers(context.Background(), false, func(string, int64) error { return nil })
+}
+
+// RemoveLeftovers is oci.Leftovers.RemoveLeftovers: temporary files of earlier
+// processes, and hash states of uploads that are gone. What cannot be removed
+// is logged.
+func (s *Store) RemoveLeftovers(ctx context.Context, dry bool, fn func(name string, size int64) error) error {
+	if s.readOnly {
+		return nil
+	}
 	var stale []string
 	_ = s.fs.ReadDir(tmpDir, func(name string, _ durable.Kind) error {
 		if len(name) < len(s.run) || name[:len(s.run)] != s.run {
@@ -250,10 +267,25 @@ func (s *Store) removeLeftovers() {
 	})
 	stale = append(stale, s.orphanedSides()...)
 	for _, path := range stale {
-		if err := s.fs.Remove(path); err != nil && !durable.IsMissing(err) {
+		info, err := s.fs.Lstat(path)
+		if err == nil && !dry {
+			err = s.fs.Remove(path)
+		}
+		if durable.IsMissing(err) {
+			continue
+		}
+		if err != nil {
 			s.log.Warn("cannot remove a temporary file", "path", path, "error", err)
+			continue
+		}
+		if info.Links > 1 {
+			info.Size = 0 // a name of something that stays
+		}
+		if err := fn(path, info.Size); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // tmpPath names a new temporary file of this process.

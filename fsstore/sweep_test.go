@@ -50,10 +50,40 @@ func operations() []operation {
 			return firstError(w.swap("a", indexOf("second and longer")), w.swap("a", indexOf("third")))
 		}},
 		{"delete", existing, deleteSmall},
+		{"remove a repository", emptied, removeRepo},
+		{"remove a repository beside others", func(w *world) error {
+			return errors.Join(emptied(w), w.put("x/y/z", small), w.put("x", small))
+		}, removeRepo},
 		{"push and tag", existing, func(w *world) error {
 			return firstError(w.push("a", large), w.put("a", other), w.swap("a", indexOf("tagged")))
 		}},
 	}...)
+}
+
+// emptied leaves a repository that another tool made, and that holds nothing.
+func emptied(w *world) error {
+	return errors.Join(w.put("x/y", small), w.swap("x/y", indexOf("first")), w.delete("x/y", small))
+}
+
+// removeRepo removes it. Where only the answer got lost, it is gone.
+func removeRepo(w *world) error {
+	_, v, err := w.load("x/y")
+	if err == nil {
+		w.indexes["x/y"] = append(w.indexes["x/y"], empty, "")
+		delete(w.acked, "x/y")
+		w.settled["x/y"] = false
+		err = w.DeleteRepo(w.ctx(), "x/y", v)
+	}
+	if errors.Is(err, oci.ErrNameUnknown) {
+		err = nil
+	}
+	if err == nil {
+		w.indexes["x/y"] = append(w.indexes["x/y"], "")
+		if w.commit {
+			w.indexes["x/y"], w.settled["x/y"] = []string{""}, true
+		}
+	}
+	return err
 }
 
 // firstError is of calls that were all made.

@@ -64,7 +64,7 @@ func (s *Store) beginUpload(one *session) (err error) {
 	switch {
 	case err != nil:
 		return err
-	case one.algorithm != oci.SHA256:
+	case one.algorithm != oci.SHA256 || hasLongName(one.repo):
 		return s.record(one)
 	case s.commit:
 		return s.dirs.Sync(s.fs, uploadsDir)
@@ -108,7 +108,7 @@ func (s *Store) StatUpload(ctx context.Context, repo oci.Repo, id oci.UploadID) 
 	if one.failed != nil {
 		return oci.UploadInfo{}, one.failed
 	}
-	return oci.UploadInfo{ID: id, Size: one.size.Load(), Modified: one.age()}, nil
+	return oci.UploadInfo{ID: id, Repo: repo, Size: one.size.Load(), Modified: one.age()}, nil
 }
 
 // AppendUpload is oci.Uploads.AppendUpload.
@@ -208,21 +208,25 @@ func (s *Store) CancelUpload(ctx context.Context, repo oci.Repo, id oci.UploadID
 // WalkUploads is oci.Uploads.WalkUploads.
 func (s *Store) WalkUploads(ctx context.Context, fn func(oci.UploadInfo) error) error {
 	err := s.fs.ReadDir(uploadsDir, func(name string, _ durable.Kind) error {
-		id, ok := parseUploadName(name)
+		id, repo, ok := parseUploadName(name)
 		if !ok {
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		info, err := s.fs.Lstat(uploadsDir + "/" + name)
-		if durable.IsMissing(err) {
-			return nil
+		path := uploadsDir + "/" + name
+		info, err := s.fs.Lstat(path)
+		if err == nil && repo == "" {
+			repo, err = s.sideRepo(path)
+		}
+		if durable.IsMissing(err) || errors.Is(err, errSlot) {
+			return nil // it has ended, or begins just now
 		}
 		if err != nil {
 			return fmt.Errorf("look at an upload: %w", err)
 		}
-		return fn(oci.UploadInfo{ID: id, Size: info.Size, Modified: time.Unix(0, info.Modified)})
+		return fn(oci.UploadInfo{ID: id, Repo: repo, Size: info.Size, Modified: time.Unix(0, info.Modified)})
 	})
 	if durable.IsMissing(err) {
 		return nil
@@ -230,12 +234,25 @@ func (s *Store) WalkUploads(ctx context.Context, fn func(oci.UploadInfo) error) 
 	return err
 }
 
-// orphanedSides are the side files of uploads that are gone.
+// sideRepo is the repository that the side file of an upload tells.
+func (s *Store) sideRepo(upload string) (oci.Repo, error) {
+	p, err := readSide(s.fs, sidePath(upload))
+	return p.repo, err
+}
+
+// orphanedSides are the side files of uploads that are gone, and uploads of
+// which nobody can tell the repository, since a start was cut short.
 func (s *Store) orphanedSides() []string {
 	var orphans []string
 	_ = s.fs.ReadDir(uploadsDir, func(name string, _ durable.Kind) error {
 		content, side := strings.CutSuffix(name, sideSuffix)
 		if !side {
+			if _, repo, ok := parseUploadName(name); ok && repo == "" {
+				path := uploadsDir + "/" + name
+				if _, err := s.sideRepo(path); durable.IsMissing(err) || errors.Is(err, errSlot) {
+					orphans = append(orphans, path)
+				}
+			}
 			return nil
 		}
 		if _, err := s.fs.Lstat(uploadsDir + "/" + content); durable.IsMissing(err) {

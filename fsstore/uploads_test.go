@@ -68,7 +68,7 @@ func (w *world) started(n int) oci.UploadID {
 func TestTornUpload(t *testing.T) {
 	w := newWorld(t, false)
 	id := w.started(10000)
-	side := ".berth/uploads/" + w.uploadFile(id) + ".state"
+	side := ".berth/uploads/" + w.uploadFile(id) + "=state"
 	f, err := w.fs.Open(side)
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestTornUpload(t *testing.T) {
 // uploadFile is the name of a session's file.
 func (w *world) uploadFile(id oci.UploadID) (found string) {
 	_ = w.fs.ReadDir(".berth/uploads", func(name string, _ durable.Kind) error {
-		if strings.HasPrefix(name, string(id)) && !strings.HasSuffix(name, ".state") {
+		if strings.HasPrefix(name, string(id)) && !strings.HasSuffix(name, "=state") {
 			found = name
 		}
 		return nil
@@ -367,7 +367,7 @@ func TestLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.write(".berth/tmp/stale", "x")
-	d.write(".berth/uploads/00000000-0000-4000-8000-000000000000.0000000000000000.state", "x")
+	d.write(".berth/uploads/00000000-0000-4000-8000-000000000000.0000000000000000=state", "x")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := d.Run(ctx); err != nil {
@@ -386,4 +386,40 @@ func TestLeftovers(t *testing.T) {
 	if len(seen) != 1 || seen[0].ID != id || time.Since(seen[0].Modified) > time.Hour {
 		t.Errorf("%v", seen)
 	}
+}
+
+// TestUploadNames: whatever repository a session is for, its file tells.
+func TestUploadNames(t *testing.T) {
+	w := newWorld(t, true)
+	repos := []oci.Repo{"a", "a/b-c/d__e.f", "0123456789abcdef", "x.state", oci.Repo(strings.Repeat("n", 212)), oci.Repo(strings.Repeat("n", 213)), oci.Repo(strings.Repeat("a/", 127) + "a")}
+	want := map[oci.UploadID]oci.Repo{}
+	for i, repo := range repos {
+		id, err := w.create(repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[id] = repo
+		if i%2 == 0 {
+			if err := w.chunk(repo, id, small); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.crash(simfs.Everything, 0)
+	w.upkeep()
+	found := 0
+	err := w.WalkUploads(t.Context(), func(info oci.UploadInfo) error {
+		if found++; info.Repo != want[info.ID] {
+			t.Errorf("session %s is of %q, want %q", info.ID, info.Repo, want[info.ID])
+		}
+		return w.CancelUpload(t.Context(), info.Repo, info.ID)
+	})
+	if err != nil || found != len(repos) {
+		t.Errorf("%d sessions, %v", found, err)
+	}
+	w.upkeep()
+	_ = w.fs.ReadDir(".berth/uploads", func(name string, _ durable.Kind) error {
+		t.Errorf("%s is left", name)
+		return nil
+	})
 }

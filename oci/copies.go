@@ -1,24 +1,18 @@
 package oci
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // Copies is what a store may also be whose repositories can share the space of
 // equal blobs: it tells which blobs share theirs, and makes them. A job over
 // it needs no more of the store than this and Repos. Errors are those of Blobs
 // where nothing else is said.
 type Copies interface {
+	Changes
+
 	// WalkCopies calls fn for every blob of a repository, in no certain order,
 	// until fn returns an error, which WalkCopies returns. Errors:
 	// ErrNameUnknown.
 	WalkCopies(ctx context.Context, repo Repo, fn func(Digest, Copy) error) error
-
-	// BlobsChanged tells when a blob last came into a repository, or left it,
-	// by whomever. It may be too late, and too early by a few seconds. Errors:
-	// ErrNameUnknown.
-	BlobsChanged(ctx context.Context, repo Repo) (time.Time, error)
 
 	// Relink makes the blob of one repository share the space of another's,
 	// and returns how many bytes that freed. At no moment the blob is missing,

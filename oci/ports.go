@@ -56,6 +56,12 @@ type Blobs interface {
 type BlobInfo struct {
 	Size     int64     // bytes
 	Modified time.Time // when it came into the repository, at the earliest
+	// Copy is the same number, not zero, for names that share their bytes; 0:
+	// not known.
+	Copy uint64
+	// Links is how many names share the bytes, of any kind; 0: not known.
+	// What is deleted frees its bytes with the last.
+	Links uint64
 }
 
 // Content is an open blob. A store on a file system may offer more, which the
@@ -119,6 +125,7 @@ type Uploads interface {
 // UploadInfo describes a blob upload session.
 type UploadInfo struct {
 	ID       UploadID
+	Repo     Repo      // that the session was created for
 	Size     int64     // bytes that have arrived
 	Modified time.Time // when the last of them did
 }
@@ -148,4 +155,30 @@ type Repos interface {
 	// error, which WalkRepos returns. Its cost is what it passes over, not the
 	// size of the store.
 	WalkRepos(ctx context.Context, after Repo, fn func(Repo) error) error
+
+	// DeleteRepo removes a repository that holds nothing: no blob, no upload
+	// session, and no entry in its index, whose version is still old. What
+	// comes into it meanwhile either makes it fail, or finds it gone and makes
+	// it anew. Errors: ErrNameUnknown; ErrConflict where the index has another
+	// version or there is something in the repository, and then nothing was
+	// changed.
+	DeleteRepo(ctx context.Context, repo Repo, old Version) error
+}
+
+// Changes is what a store may also be: it tells whether it is worth while to
+// look through a repository's blobs again. Without it nobody knows.
+type Changes interface {
+	// BlobsChanged tells when a blob last came into a repository, or left it,
+	// by whomever. It may be too late, and too early by a few seconds. Errors:
+	// ErrNameUnknown.
+	BlobsChanged(ctx context.Context, repo Repo) (time.Time, error)
+}
+
+// Leftovers is what a store may also be that keeps files of which the other
+// ports tell nothing. Without it there are none.
+type Leftovers interface {
+	// RemoveLeftovers removes what processes before this one left unfinished
+	// and nobody can use any more, and calls fn for each with a name and its
+	// size in bytes; dry, it only tells. Errors: those of fn.
+	RemoveLeftovers(ctx context.Context, dry bool, fn func(name string, size int64) error) error
 }

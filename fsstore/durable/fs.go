@@ -52,6 +52,9 @@ type Names interface {
 	LinkFile(f *os.File, to string) error
 	// Remove removes a file's name.
 	Remove(path string) error
+	// RemoveDir removes an empty directory: syscall.ENOTEMPTY, or EEXIST, where
+	// something is in it.
+	RemoveDir(path string) error
 	// SyncDir makes the entries of a directory durable (fsync).
 	SyncDir(path string) error
 }
@@ -141,6 +144,11 @@ func IsFull(err error) bool {
 
 // IsReadOnly reports whether err says that the medium takes no writes.
 func IsReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
+
+// IsNotEmpty reports whether err says that a directory has entries.
+func IsNotEmpty(err error) bool {
+	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
+}
 
 // IsMissing reports whether err says that path leads nowhere: a component is
 // missing or is no directory.

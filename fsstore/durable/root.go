@@ -175,6 +175,11 @@ func (r *Root) Remove(path string) error {
 	return pathError("unlink", path, retry(func() error { return unix.Unlinkat(r.fd, path, 0) }))
 }
 
+// RemoveDir is Names.RemoveDir.
+func (r *Root) RemoveDir(path string) error {
+	return pathError("rmdir", path, retry(func() error { return unix.Unlinkat(r.fd, path, unix.AT_REMOVEDIR) }))
+}
+
 // SyncDir is Names.SyncDir. File systems whose directories cannot be synced
 // answer EINVAL: they write them through.
 func (r *Root) SyncDir(path string) error {

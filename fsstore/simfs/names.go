@@ -131,6 +131,30 @@ func (f *FS) Remove(name string) error {
 	}))
 }
 
+// RemoveDir is durable.Names.RemoveDir.
+func (f *FS) RemoveDir(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return pathError("rmdir", name, f.call("rmdir", name, true, func() error {
+		dir, base, err := f.parent(name)
+		if err != nil {
+			return err
+		}
+		n := dir.entries[base]
+		switch {
+		case n == nil:
+			return syscall.ENOENT
+		case !n.directory:
+			return syscall.ENOTDIR
+		case len(n.entries) > 0:
+			return syscall.ENOTEMPTY
+		}
+		delete(dir.entries, base)
+		f.record(change{from: dir, fromName: base})
+		return nil
+	}))
+}
+
 // SyncDir is durable.Names.SyncDir.
 func (f *FS) SyncDir(name string) error {
 	f.mu.Lock()

@@ -203,3 +203,8 @@ func (f *Faults) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, 
 func (f *Faults) WalkRepos(ctx context.Context, after oci.Repo, fn func(oci.Repo) error) error {
 	return f.call("WalkRepos", func() error { return f.store.WalkRepos(ctx, after, fn) })
 }
+
+// DeleteRepo implements oci.Repos.
+func (f *Faults) DeleteRepo(ctx context.Context, repo oci.Repo, old oci.Version) error {
+	return f.call("DeleteRepo", func() error { return f.store.DeleteRepo(ctx, repo, old) })
+}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"berth/oci"
@@ -20,10 +21,14 @@ import (
 
 // Memory is a store in memory.
 type Memory struct {
+	// Now is the clock; it may be replaced before the store is used.
+	Now func() time.Time
+
 	mu      sync.Mutex // guards everything below, and the repositories
 	repos   map[oci.Repo]*repository
 	uploads map[oci.UploadID]*upload
 	swaps   int // makes versions
+	copies  uint64
 }
 
 var _ oci.Store = (*Memory)(nil)
@@ -37,15 +42,25 @@ type repository struct {
 type blob struct {
 	content  []byte // shared, never changed
 	modified time.Time
+	shared   *shared
+}
+
+// shared is the content of blobs that are linked to each other.
+type shared struct {
+	id    uint64
+	links atomic.Int64
 }
 
 func (b blob) info() oci.BlobInfo {
-	return oci.BlobInfo{Size: int64(len(b.content)), Modified: b.modified}
+	return oci.BlobInfo{
+		Size: int64(len(b.content)), Modified: b.modified,
+		Copy: b.shared.id, Links: uint64(b.shared.links.Load()),
+	}
 }
 
 // NewMemory makes an empty store.
 func NewMemory() *Memory {
-	return &Memory{repos: map[oci.Repo]*repository{}, uploads: map[oci.UploadID]*upload{}}
+	return &Memory{Now: time.Now, repos: map[oci.Repo]*repository{}, uploads: map[oci.UploadID]*upload{}}
 }
 
 // create returns a repository, which it makes where needed.
@@ -75,7 +90,10 @@ func (m *Memory) blob(repo oci.Repo, d oci.Digest) (blob, error) {
 // StatBlob implements oci.Blobs.
 func (m *Memory) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
 	b, err := m.blob(repo, d)
-	return b.info(), err
+	if err != nil {
+		return oci.BlobInfo{}, err
+	}
+	return b.info(), nil
 }
 
 // OpenBlob implements oci.Blobs.
@@ -105,9 +123,24 @@ func (m *Memory) PutBlob(ctx context.Context, repo oci.Repo, d oci.Digest, conte
 	return nil
 }
 
-// put keeps content that nobody will change.
+// put keeps content that nobody will change. The same that is there stays.
 func (m *Memory) put(repo oci.Repo, d oci.Digest, content []byte) {
-	m.create(repo).blobs[d] = blob{content: content, modified: time.Now()}
+	if r := m.create(repo); !bytes.Equal(r.blobs[d].content, content) {
+		delete(r.blobs, d)
+	}
+	m.copies++
+	m.add(repo, d, blob{content: content, shared: &shared{id: m.copies}})
+}
+
+// add gives a repository a blob that it may have already.
+func (m *Memory) add(repo oci.Repo, d oci.Digest, b blob) {
+	r := m.create(repo)
+	if _, there := r.blobs[d]; there {
+		return
+	}
+	b.modified = m.Now()
+	b.shared.links.Add(1)
+	r.blobs[d] = b
 }
 
 // LinkBlob implements oci.Blobs.
@@ -118,7 +151,7 @@ func (m *Memory) LinkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.put(to, d, b.content)
+	m.add(to, d, b)
 	return nil
 }
 
@@ -130,9 +163,11 @@ func (m *Memory) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) er
 	if r == nil {
 		return oci.ErrBlobUnknown
 	}
-	if _, ok := r.blobs[d]; !ok {
+	b, ok := r.blobs[d]
+	if !ok {
 		return oci.ErrBlobUnknown
 	}
+	b.shared.links.Add(-1)
 	delete(r.blobs, d)
 	return nil
 }
@@ -195,6 +230,29 @@ func (m *Memory) WalkRepos(ctx context.Context, after oci.Repo, fn func(oci.Repo
 			return err
 		}
 	}
+	return nil
+}
+
+// DeleteRepo implements oci.Repos.
+func (m *Memory) DeleteRepo(ctx context.Context, repo oci.Repo, old oci.Version) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.repos[repo]
+	switch {
+	case r == nil:
+		return oci.ErrNameUnknown
+	case r.version != old || len(r.blobs) > 0:
+		return oci.ErrConflict
+	}
+	for _, u := range m.uploads {
+		if u.repo == repo {
+			return oci.ErrConflict
+		}
+	}
+	if index, err := oci.ParseIndex(r.index); r.index != nil && (err != nil || index.Len() > 0) {
+		return oci.ErrConflict
+	}
+	delete(m.repos, repo)
 	return nil
 }
 

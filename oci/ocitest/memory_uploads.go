@@ -19,7 +19,7 @@ type upload struct {
 }
 
 func (u *upload) info(id oci.UploadID) oci.UploadInfo {
-	return oci.UploadInfo{ID: id, Size: int64(len(u.content)), Modified: u.modified}
+	return oci.UploadInfo{ID: id, Repo: u.repo, Size: int64(len(u.content)), Modified: u.modified}
 }
 
 // session finds a session; m.mu is held.

@@ -27,9 +27,13 @@ func (s suite) indexes(t *testing.T) {
 
 func (s suite) repos(t *testing.T) {
 	s.run(t, map[string]func(*testing.T, *helper){
-		"order of names":        reposOrder,
-		"walk ends at an error": reposEnd,
-		"none":                  func(t *testing.T, h *helper) { same(t, "catalog", h.catalog(""), "") },
+		"order of names":                    reposOrder,
+		"walk ends at an error":             reposEnd,
+		"none":                              func(t *testing.T, h *helper) { same(t, "catalog", h.catalog(""), "") },
+		"delete of an empty one":            reposDelete,
+		"delete of one that holds anything": reposDeleteFull,
+		"delete beside others":              reposDeleteNested,
+		"delete beside pushes":              reposDeleteRace,
 	})
 }
 

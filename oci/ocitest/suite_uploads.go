@@ -271,17 +271,23 @@ func uploadAgain(t *testing.T, h *helper) {
 }
 
 func uploadWalk(t *testing.T, h *helper) {
-	one, two := h.begin("a"), h.begin("b")
-	h.send("b", two, 0, "content", 7)
-	sizes := map[oci.UploadID]int64{}
+	one, two := h.begin("a"), h.begin("b/c.d")
+	h.send("b/c.d", two, 0, "content", 7)
+	long := oci.Repo(strings.Repeat("long/name-", 25) + "a")
+	three := h.begin(long)
+	sizes, repos := map[oci.UploadID]int64{}, map[oci.UploadID]oci.Repo{}
 	h.ok(h.WalkUploads(h.ctx(), func(info oci.UploadInfo) error {
-		sizes[info.ID] = info.Size
+		sizes[info.ID], repos[info.ID] = info.Size, info.Repo
 		if info.Modified.IsZero() {
 			t.Error("no time")
 		}
 		return nil
 	}))
-	same(t, "sessions", len(sizes), 2)
+	same(t, "sessions", len(sizes), 3)
+	same(t, "repository", repos[one], "a")
+	same(t, "repository", repos[two], "b/c.d")
+	same(t, "repository", repos[three], long)
+	h.ok(h.CancelUpload(h.ctx(), long, three))
 	same(t, "size", sizes[one], 0)
 	same(t, "size", sizes[two], 7)
 	calls := 0
@@ -291,7 +297,7 @@ func uploadWalk(t *testing.T, h *helper) {
 	}), errBroken)
 	same(t, "calls", calls, 1)
 	h.ok(h.CancelUpload(h.ctx(), "a", one))
-	h.end("b", two, oci.SHA256, "content")
+	h.end("b/c.d", two, oci.SHA256, "content")
 	h.ok(h.WalkUploads(h.ctx(), func(oci.UploadInfo) error { return errBroken }))
 }
 

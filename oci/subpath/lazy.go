@@ -338,3 +338,37 @@ func (l *Lazy) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, in
 func (l *Lazy) WalkRepos(ctx context.Context, after oci.Repo, fn func(oci.Repo) error) error {
 	return l.with(func(o *opened) error { return o.store.WalkRepos(ctx, after, fn) })
 }
+
+// DeleteRepo implements oci.Repos.
+func (l *Lazy) DeleteRepo(ctx context.Context, repo oci.Repo, old oci.Version) error {
+	return l.with(func(o *opened) error {
+		_, err := o.gen.swap(old, func(v oci.Version) (oci.Version, error) {
+			return "", o.store.DeleteRepo(ctx, repo, v)
+		})
+		return err
+	})
+}
+
+// BlobsChanged implements oci.Changes where the store does; it fails with
+// errors.ErrUnsupported where the store does not.
+func (l *Lazy) BlobsChanged(ctx context.Context, repo oci.Repo) (at time.Time, err error) {
+	err = l.with(func(o *opened) (err error) {
+		changes, ok := o.store.(oci.Changes)
+		if !ok {
+			return errors.ErrUnsupported
+		}
+		at, err = changes.BlobsChanged(ctx, repo)
+		return err
+	})
+	return at, err
+}
+
+// RemoveLeftovers implements oci.Leftovers where the store does.
+func (l *Lazy) RemoveLeftovers(ctx context.Context, dry bool, fn func(name string, size int64) error) error {
+	return l.with(func(o *opened) error {
+		if leftovers, ok := o.store.(oci.Leftovers); ok {
+			return leftovers.RemoveLeftovers(ctx, dry, fn)
+		}
+		return nil
+	})
+}

@@ -35,6 +35,11 @@ func (s *readOnly) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version
 	return s.NoWrites.SwapIndex(ctx, repo, old, index)
 }
 
+// DeleteRepo implements oci.Repos.
+func (s *readOnly) DeleteRepo(ctx context.Context, repo oci.Repo, old oci.Version) error {
+	return s.NoWrites.DeleteRepo(ctx, repo, old)
+}
+
 // Close closes the store, where it can be closed.
 func (s *readOnly) Close() error { return closeStore(s.store) }
 
@@ -86,6 +91,9 @@ func (NoWrites) WalkUploads(context.Context, func(oci.UploadInfo) error) error {
 func (NoWrites) SwapIndex(context.Context, oci.Repo, oci.Version, []byte) (oci.Version, error) {
 	return "", oci.ErrReadOnly
 }
+
+// DeleteRepo implements oci.Repos.
+func (NoWrites) DeleteRepo(context.Context, oci.Repo, oci.Version) error { return oci.ErrReadOnly }
 
 // nothing is an empty store.
 type nothing struct {

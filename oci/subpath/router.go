@@ -151,6 +151,15 @@ func (r *Router) LoadIndex(ctx context.Context, repo oci.Repo, have oci.Version)
 	})
 }
 
+// DeleteRepo implements oci.Repos.
+func (r *Router) DeleteRepo(ctx context.Context, repo oci.Repo, old oci.Version) error {
+	m, name := r.route(repo)
+	_, err := m.gen.swap(old, func(v oci.Version) (oci.Version, error) {
+		return "", m.store.DeleteRepo(ctx, name, v)
+	})
+	return err
+}
+
 // SwapIndex implements oci.Indexes.
 func (r *Router) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, index []byte) (oci.Version, error) {
 	m, name := r.route(repo)

@@ -129,7 +129,14 @@ func (u under) CancelUpload(ctx context.Context, repo oci.Repo, id oci.UploadID)
 }
 
 func (u under) WalkUploads(ctx context.Context, fn func(oci.UploadInfo) error) error {
-	return u.s.WalkUploads(ctx, fn)
+	return u.s.WalkUploads(ctx, func(info oci.UploadInfo) error {
+		info.Repo = oci.Repo(strings.TrimPrefix(string(info.Repo), string(u.prefix)))
+		return fn(info)
+	})
+}
+
+func (u under) DeleteRepo(ctx context.Context, repo oci.Repo, old oci.Version) error {
+	return u.s.DeleteRepo(ctx, u.prefix+repo, old)
 }
 
 func (u under) LoadIndex(ctx context.Context, repo oci.Repo, have oci.Version) ([]byte, oci.Version, error) {

@@ -40,6 +40,14 @@ func newMount(prefix string, store oci.Store, repo oci.Repo, n uint64) *mount {
 	return m
 }
 
+// name is what a repository of the store is called here.
+func (m *mount) name(repo oci.Repo) oci.Repo {
+	if m.repo != "" {
+		return oci.Repo(m.prefix)
+	}
+	return oci.Repo(m.key) + repo
+}
+
 // table is one state of what is mounted where. It never changes: Router
 // replaces it whole.
 type table struct {

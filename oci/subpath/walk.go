@@ -139,6 +139,10 @@ func (r *Router) WalkUploads(ctx context.Context, fn func(oci.UploadInfo) error)
 	for _, m := range r.table.Load().stores() {
 		var failed error
 		err := m.store.WalkUploads(ctx, func(info oci.UploadInfo) error {
+			if m.repo != "" && info.Repo != m.repo {
+				return nil // nobody can reach it
+			}
+			info.Repo = m.name(info.Repo)
 			failed = fn(info)
 			return failed
 		})
