@@ -52,14 +52,14 @@ func TestUnitAllowsItsSystemCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	harness.Run(t, "kill", "-HUP", strings.TrimSpace(string(text)))
-	harness.Eventually(t, 30*time.Second, "the configuration is read again", func() error {
+	harness.Eventually(t, "the configuration is read again", func() error {
 		if !strings.Contains(s.Log(), "configuration reloaded") {
 			return errors.New(s.Log())
 		}
 		return nil
 	})
 	harness.Run(t, "kill", "-TERM", strings.TrimSpace(string(text)))
-	if err := s.Wait(time.Minute); err != nil {
+	if err := s.Wait(); err != nil {
 		t.Fatal(err)
 	}
 	harness.Run(t, strace[0], append(strace[1:], harness.Binary(t), "dedupe", "--root", root)...)
