@@ -276,12 +276,13 @@ func (c *conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	c.raw.SetReadDeadline(time.Now().Add(lingerTime))
+	end := time.Now().Add(lingerTime)
 	buf := c.own.buffer()
 	defer c.own.release(buf)
-	for n := 0; n < lingerBytes && !c.own.forced.Load(); {
+	for n := 0; n < lingerBytes && !c.own.forced.Load() && time.Now().Before(end); {
+		c.raw.SetReadDeadline(end)
 		got, err := c.raw.Read(*buf)
-		if err != nil {
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // that may be the sweeper's, come late
 			return
 		}
 		n += got

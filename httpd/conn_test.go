@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,9 +52,10 @@ func TestHeadThatNeverEnds(t *testing.T) {
 }
 
 func TestConnectionWithoutRequest(t *testing.T) {
-	s := start(t, impatient(Options{HeaderTimeout: time.Second, IdleTimeout: 50 * time.Millisecond}))
+	s := start(t, impatient(Options{HeaderTimeout: 50 * time.Millisecond, IdleTimeout: time.Hour}))
 	_, r := s.dial()
 	closed(t, r)
+	s = start(t, impatient(Options{HeaderTimeout: time.Hour, IdleTimeout: 50 * time.Millisecond}))
 	_, r = s.send(get + "\r\n")
 	answerTo(t, r, "GET").expect(t, 200)
 	closed(t, r)
@@ -82,7 +82,7 @@ func TestConnectionIdlesAfterStream(t *testing.T) {
 // A connection that waits long is parked; its next request is answered, and it
 // still ends after IdleTimeout.
 func TestParkedConnection(t *testing.T) {
-	s := start(t, impatient(Options{IdleTimeout: 300 * time.Millisecond}))
+	s := start(t, impatient(Options{IdleTimeout: time.Hour}))
 	parked := func() (n int) {
 		s.server.conns.each(func(c *conn) {
 			if c.parked.Load() == waiting {
@@ -98,6 +98,14 @@ func TestParkedConnection(t *testing.T) {
 		answerTo(t, r, "GET").expect(t, 200)
 		answerTo(t, r, "GET").expect(t, 200)
 	}
+	eventually(t, "the connection is parked", func() bool { return parked() == 1 })
+	s.server.conns.each(func(c *conn) { // an hour goes by
+		left := time.Until(time.Unix(0, c.deadline.Load()))
+		if left < 50*time.Minute || left > time.Hour {
+			t.Errorf("the connection ends after %v", left)
+		}
+		c.deadline.Add(-int64(time.Hour))
+	})
 	closed(t, r)
 	eventually(t, "nothing is left", func() bool { return s.server.conns.len() == 0 })
 
@@ -105,118 +113,6 @@ func TestParkedConnection(t *testing.T) {
 	eventually(t, "the connection is parked", func() bool { return parked() == 1 })
 	nc.Close()
 	eventually(t, "nothing is left", func() bool { return s.server.conns.len() == 0 })
-}
-
-func TestUploadThatHangs(t *testing.T) {
-	s := start(t, impatient(Options{}))
-	location := s.session("a")
-	_, r := s.send("PATCH " + location + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
-	answerTo(t, r, "PATCH").expect(t, 400, "Connection", "close")
-	closed(t, r)
-	s.do("GET", location, nil).expect(t, 204, "Range", "0-3")
-}
-
-// byHand starts a server whose sweeper never comes; window does its work.
-func byHand(t *testing.T) *site {
-	t.Helper()
-	s := start(t, Options{tick: time.Hour})
-	s.server.conns.leastBytes = 1
-	return s
-}
-
-// window lets as much time pass for the one connection that waits for its
-// client as its rate is measured over, and returns when that was judged.
-func (s *site) window(of func(*conn) *meter) {
-	s.t.Helper()
-	judged := func() (n int64) {
-		s.server.conns.each(func(c *conn) { n += of(c).windows.Load() })
-		return n
-	}
-	before := judged()
-	eventually(s.t, "a window passed", func() bool {
-		if s.server.conns.len() == 0 || judged() > before {
-			return true
-		}
-		for range rateWindow {
-			s.server.conns.judge(time.Now())
-		}
-		return false
-	})
-}
-
-func incoming(c *conn) *meter { return &c.in }
-func outgoing(c *conn) *meter { return &c.out }
-
-// A body that is slow, but keeps the least rate, may take longer than any
-// deadline; when it falls below, it ends.
-func TestSlowUpload(t *testing.T) {
-	s := byHand(t)
-	location := s.session("a")
-	s.client.CloseIdleConnections()
-	nc, r := s.send("PATCH " + location + " HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n")
-	var c *conn
-	for range 5 {
-		io.WriteString(nc, "x")
-		eventually(t, "the byte has come", func() bool {
-			s.server.conns.each(func(other *conn) {
-				if other.transfer.Load() {
-					c = other
-				}
-			})
-			return c != nil && (c.in.moved.Load() > 0 || c.in.waiting.Load())
-		})
-		c.in.moved.Add(1) // the first byte may have come before the transfer began
-		s.window(incoming)
-	}
-	for range 3 { // the last byte may count for the next window
-		s.window(incoming)
-	}
-	answerTo(t, r, "PATCH").expect(t, 400, "Connection", "close")
-	s.do("GET", location, nil).expect(t, 204, "Range", "0-4")
-}
-
-// A client that reads now and then is sent to on; one that stops is not.
-func TestSlowDownload(t *testing.T) {
-	for _, files := range []bool{false, true} {
-		s := byHand(t)
-		s.store.files = files
-		d := s.blob("a", strings.Repeat("x", 32<<20))
-		s.client.CloseIdleConnections()
-		eventually(t, "nobody is there", func() bool { return s.server.conns.len() == 0 })
-		nc, r := s.dial()
-		nc.(*net.TCPConn).SetReadBuffer(64 << 10)
-		io.WriteString(nc, "GET /v2/a/blobs/"+string(d)+" HTTP/1.1\r\nHost: x\r\n\r\n")
-		resp, err := http.ReadResponse(r, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 5 {
-			if _, err := io.CopyN(io.Discard, resp.Body, 4<<20); err != nil {
-				t.Fatal(err)
-			}
-			s.window(outgoing)
-		}
-		if s.server.conns.len() != 1 {
-			t.Fatal("the connection was ended")
-		}
-		for range 10 { // what the kernel has room for still moves
-			s.window(outgoing)
-		}
-		eventually(t, "the connection is ended", func() bool { return s.server.conns.len() == 0 })
-		eventually(t, "all files closed", func() bool { return s.store.opened() == 0 })
-	}
-}
-
-func TestDownloadThatHangs(t *testing.T) {
-	s := start(t, impatient(Options{}))
-	s.store.files = true
-	d := s.blob("a", strings.Repeat("x", 32<<20))
-	_, r := s.send("GET /v2/a/blobs/" + string(d) + " HTTP/1.1\r\nHost: x\r\n\r\n")
-	if _, err := r.ReadByte(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the file is closed", func() bool { return s.store.opened() == 0 })
-	eventually(t, "the connection is closed", func() bool { return s.server.conns.len() <= 1 })
 }
 
 func TestShutdownWaitsForStreams(t *testing.T) {
@@ -264,13 +160,23 @@ func TestShutdownForcesStreams(t *testing.T) {
 	}
 }
 
-// Over the limit, an idle connection makes room for the next.
+// Over the limit, a connection that is idle for long makes room for the next.
 func TestConnectionLimit(t *testing.T) {
-	s := start(t, Options{MaxConns: 2})
+	s := start(t, Options{MaxConns: 2, idleEnough: time.Hour})
 	for range 2 {
 		_, r := s.send(get + "\r\n")
 		answerTo(t, r, "GET").expect(t, 200)
 	}
+	eventually(t, "both are idle", func() bool {
+		idle := 0
+		s.server.conns.each(func(c *conn) {
+			if c.idleSince.Load() != 0 {
+				idle++
+			}
+		})
+		return idle == 2
+	})
+	s.server.conns.each(func(c *conn) { c.idleSince.Add(-int64(2 * time.Hour)) })
 	for range 3 {
 		_, r := s.send(get + "Connection: close\r\n\r\n")
 		answerTo(t, r, "GET").expect(t, 200)

@@ -35,6 +35,9 @@ type site struct {
 	client *http.Client
 }
 
+// patience bounds every wait of a test for something that has to come about.
+const patience = 2 * time.Minute
+
 // start runs a server on a TCP port until the test ends.
 func start(t *testing.T, opts Options) *site {
 	t.Helper()
@@ -61,7 +64,7 @@ func startOn(t *testing.T, opts Options, ln net.Listener) *site {
 		DialContext:        func(context.Context, string, string) (net.Conn, error) { return net.Dial(ln.Addr().Network(), s.addr) },
 		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
 		DisableCompression: true,
-	}, Timeout: 2 * time.Minute}
+	}, Timeout: patience}
 	go func() { s.done <- s.server.Serve(ctx, ln) }()
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
@@ -71,7 +74,7 @@ func startOn(t *testing.T, opts Options, ln net.Listener) *site {
 			if err != nil {
 				t.Errorf("Serve: %v", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Error("Serve did not return")
 		}
 		s.done <- nil
@@ -165,6 +168,20 @@ func (s *site) blob(repo, content string) oci.Digest {
 	return d
 }
 
+// stored puts content into the store, past the server.
+func (s *site) stored(repo oci.Repo, content string) oci.Digest {
+	s.t.Helper()
+	d := oci.SHA256.FromString(content)
+	id, err := s.store.CreateUpload(s.t.Context(), repo, oci.SHA256)
+	if err == nil {
+		_, err = s.store.FinishUpload(s.t.Context(), repo, id, d, oci.AtEnd, strings.NewReader(content))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
 const manifestType = "application/vnd.oci.image.manifest.v1+json"
 
 // manifestOf makes an image manifest without layers whose config is d.
@@ -190,7 +207,7 @@ func (s *site) dial() (net.Conn, *bufio.Reader) {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	return nc, bufio.NewReader(nc)
 }
 
@@ -232,7 +249,7 @@ func closed(t *testing.T, r *bufio.Reader) {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}

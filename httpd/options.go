@@ -42,8 +42,10 @@ type Options struct {
 	// text is the answer.
 	Started, Ready func() error
 
-	// tick is how often connections are looked at; tests shorten it.
-	tick time.Duration
+	// tick is how often connections are looked at, idleEnough how long one has
+	// to be idle before it makes room for another: the request of one that was
+	// just opened may be on its way. Tests change them.
+	tick, idleEnough time.Duration
 }
 
 // TLSOptions names a certificate and its key, PEM files. Serve reads them, and
@@ -73,6 +75,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ShutdownTimeout, 30*time.Second)
 	setDefault(&o.MinRate, defaultMinRate)
 	setDefault(&o.tick, time.Second)
+	setDefault(&o.idleEnough, 200*time.Millisecond)
 	return o
 }
 

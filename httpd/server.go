@@ -43,7 +43,7 @@ func New(reg *registry.Registry, opts Options) *Server {
 	s := &Server{
 		reg:       reg,
 		opts:      opts,
-		conns:     newTracker(opts.MaxConns, opts.MinRate*max(1, window), opts.tick),
+		conns:     newTracker(opts.MaxConns, opts.MinRate*max(1, window), opts.tick, opts.idleEnough),
 		ids:       newIDs(),
 		uploads:   newGate(int64(opts.MaxUploads), maxWait),
 		manifests: newGate(manifestRoom*reg.MaxManifestSize(), maxWait),

@@ -12,6 +12,7 @@ import (
 // tracker knows every open connection.
 type tracker struct {
 	tick       time.Duration // between two looks at each connection
+	idleEnough time.Duration // before a connection makes room for another
 	leastBytes int64         // to move in a window of waiting
 	spare      time.Duration // firstRequest; tests lengthen it
 	forced     atomic.Bool   // all connections end now
@@ -29,9 +30,10 @@ type tracker struct {
 // bufferSize is of the buffers that copy bodies.
 const bufferSize = 16 << 10
 
-func newTracker(maxConns int, leastBytes int64, tick time.Duration) *tracker {
+func newTracker(maxConns int, leastBytes int64, tick, idleEnough time.Duration) *tracker {
 	t := &tracker{
 		tick:       tick,
+		idleEnough: idleEnough,
 		leastBytes: leastBytes,
 		spare:      firstRequest,
 		conns:      map[*conn]struct{}{},
@@ -167,14 +169,10 @@ func (t *tracker) closeIdle() {
 	})
 }
 
-// idleEnough is how long a connection has to be idle before it makes room for
-// another: the request of one that was just opened may be on its way.
-const idleEnough = 200 * time.Millisecond
-
 // closeLongestIdle makes room for a new connection, if it can.
 func (t *tracker) closeLongestIdle() {
 	var oldest *conn
-	least := time.Now().Add(-idleEnough).UnixNano()
+	least := time.Now().Add(-t.idleEnough).UnixNano()
 	t.each(func(c *conn) {
 		if since := c.idleSince.Load(); since != 0 && since <= least {
 			oldest, least = c, since
