@@ -40,7 +40,7 @@ var mayImport = []mapRow{
 	{"berth/s3lite/...", []string{"berth/s3lite/..."}},
 	{"berth/cache/...", []string{"berth/cache", "berth/oci"}},
 	{"berth/tasks", nil},
-	{"berth/tasks/...", []string{"berth/tasks", "berth/oci/budget", "berth/oci/glob", "berth/oci/registry", "berth/oci"}},
+	{"berth/tasks/...", []string{"berth/tasks", "berth/tasks/usage", "berth/oci/budget", "berth/oci/glob", "berth/oci/registry", "berth/oci"}},
 	{"berth/ext/all", []string{"berth/ext/..."}},
 	{"berth/ext/...", []string{"berth/httpd", "berth/tasks", "berth/oci/registry", "berth/oci"}},
 }

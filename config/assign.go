@@ -19,6 +19,9 @@ func (k Key) assign(c *Config, value any) error {
 	if err == nil && k.check != nil {
 		err = k.check(value)
 	}
+	if m, ok := errors.AsType[*memberError](err); ok {
+		return m
+	}
 	if err != nil {
 		return k.explain(value, err)
 	}
@@ -63,6 +66,12 @@ func (k Key) convert(field, value any) (err error) {
 		*f = time.Duration(n)
 	case *[]string:
 		*f, err = k.toList(value)
+	case *Amount:
+		*f, err = k.toAmount(value)
+	case *Retention:
+		*f, err = toRetention(value)
+	case *[]RepoBudget:
+		*f, err = toBudgets(value)
 	default:
 		err = fmt.Errorf("a key of type %T cannot be set", field)
 	}

@@ -74,5 +74,8 @@ func checkTogether(c *Config) (key, message string) {
 		}
 		seen[a] = true
 	}
+	if key, message := checkBudgets(c); key != "" {
+		return key, message
+	}
 	return checkPlaces(c.Storage)
 }

@@ -63,6 +63,7 @@ type Storage struct {
 	Name     string    // of the one repository, where the root is one layout; "": its file name
 	SubPaths []SubPath // in order of their prefixes
 	Media    []Medium
+	Budgets  []RepoBudget
 }
 
 // Root is how one directory of repositories is kept. A subpath has what it
@@ -73,6 +74,8 @@ type Root struct {
 	Dedupe        bool
 	MinFree       Bytes // Auto: the store chooses
 	ReadOnly      bool
+	Retention     Retention
+	Budget        Budget
 }
 
 // SubPath is one entry of storage.subPaths: a root of its own for repositories

@@ -44,7 +44,7 @@ func document() string {
 		fmt.Fprintf(&b, "\n### `%s`\n\n%s\n\n", k.Path, k.Doc)
 		fmt.Fprintf(&b, "- Allowed: %s\n- Default: %s\n", k.Allowed, defaultValue(k))
 		fmt.Fprintf(&b, "- Example: `%s = %s`\n", lastOf(k.Path), k.Example)
-		if k.entries == nil {
+		if k.Env() != "" {
 			fmt.Fprintf(&b, "- Variable: `%s`\n", k.Env())
 		}
 		if k.Reload {
@@ -65,19 +65,20 @@ func document() string {
 
 // innerKeys documents the keys of a key whose value holds tables.
 func innerKeys(b *strings.Builder, k Key) {
-	if k.entries == nil {
+	if k.Env() != "" {
 		return
 	}
 	b.WriteString("- Variable: none; it is set in a file\n\n| key of each | allowed | example | what it is |\n| --- | --- | --- | --- |\n")
 	for _, inner := range k.inner {
 		doc := inner.Doc
+		name := strings.TrimPrefix(inner.Path, k.Path+".")
 		if inner.perRoot {
 			doc = "As `storage." + lastOf(inner.Path) + "`, from which it comes unless it is set."
 			if lastOf(inner.Path) == "rootDirectory" {
 				doc = "As `storage.rootDirectory`. Needed."
 			}
 		}
-		fmt.Fprintf(b, "| `%s` | %s | `%s` | %s |\n", lastOf(inner.Path), inner.Allowed, inner.Example, doc)
+		fmt.Fprintf(b, "| `%s` | %s | `%s` | %s |\n", name, inner.Allowed, inner.Example, doc)
 	}
 }
 

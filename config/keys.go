@@ -17,6 +17,9 @@ type Key struct {
 	field    func(*Config) any // a pointer to where the value goes
 	// perRoot: each of storage.subPaths may set it for itself.
 	perRoot bool
+	// compound: the value is a table, or a list of tables, that is converted as
+	// a whole.
+	compound bool
 	// entries, of a key whose value holds tables, takes them over.
 	entries func(r *reader, path string, e entry)
 	// inner are the keys of such a table. Their paths go on from the key's, and
@@ -27,7 +30,7 @@ type Key struct {
 // Env is the environment variable that sets the key, "" where none can: a key
 // whose value holds tables stands in a file.
 func (k Key) Env() string {
-	if k.entries != nil {
+	if k.entries != nil || k.compound {
 		return ""
 	}
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(k.Path, ".", "_"))
@@ -38,7 +41,7 @@ func Keys() []Key { return keys() }
 
 func keys() []Key {
 	var all []Key
-	for _, part := range [][]Key{generalKeys(), storageKeys(), placeKeys(), httpKeys(), limitKeys(), logKeys()} {
+	for _, part := range [][]Key{generalKeys(), storageKeys(), retentionKeys(), placeKeys(), httpKeys(), limitKeys(), logKeys()} {
 		all = append(all, part...)
 	}
 	return all

@@ -26,7 +26,7 @@ func placeKeys() []Key {
 // subPathKeys are those of the section storage that a subpath may set.
 func subPathKeys() []Key {
 	var all []Key
-	for _, k := range storageKeys() {
+	for _, k := range append(storageKeys(), retentionKeys()...) {
 		if k.perRoot {
 			k.Path = "storage.subPaths" + k.Path[len("storage"):]
 			all = append(all, k)

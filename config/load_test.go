@@ -46,12 +46,26 @@ func TestDefaults(t *testing.T) {
 			MaxUploads: c.HTTP.MaxUploads, MaxManifestSize: 4 << 20, MinRate: c.HTTP.MinRate,
 			HeaderTimeout: 15 * time.Second, IdleTimeout: 90 * time.Second, ShutdownTimeout: 30 * time.Second,
 		},
-		Storage: Storage{Root: Root{RootDirectory: "./berth-data", Dedupe: true, MinFree: Auto}},
+		Storage: Storage{Root: unlimited(Root{RootDirectory: "./berth-data", Dedupe: true, MinFree: Auto})},
 		Log:     Log{Level: "info", Format: "text", Access: "off"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("defaults:\n got %+v\nwant %+v", c, want)
 	}
+}
+
+// unlimited is a root with the defaults of what goes by itself.
+func unlimited(r Root) Root {
+	r.Retention = Retention{Delay: -1}
+	r.Budget = Budget{HighWatermark: 90, LowWatermark: 80}
+	return r
+}
+
+// limited is a root as everything sets it.
+func limited(r Root) Root {
+	r.Retention = Retention{DryRun: true, Delay: -1}
+	r.Budget = Budget{MaxBytes: Amount{Percent: 70}, HighWatermark: 95, LowWatermark: 60, Keep: []string{"prod/**"}, EvictPushed: true}
+	return r
 }
 
 // everything sets each key to something else than its default.
@@ -67,6 +81,13 @@ readOnly = true
 dedupe = false
 gc = false
 name = "one/layout"
+maxBytes = "70%"
+highWatermark = 95
+lowWatermark = 60
+keep = ["prod/**"]
+evictPushed = true
+retention = { dryRun = true }
+budgets = [{ repositories = ["cache/**"], maxBytes = "5GiB", lowWatermark = 50 }]
 media = [{ path = "/media", prefix = "usb", verify = true }]
 [storage.subPaths."/archive"]
 rootDirectory = "/mnt/archive"
@@ -112,12 +133,13 @@ func TestEveryKeyOfTOML(t *testing.T) {
 			HeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, TLS: TLS{"/c.pem", "/k.pem"},
 		},
 		Storage: Storage{
-			Root: Root{RootDirectory: "/srv/berth", Commit: true, MinFree: 1 << 20, ReadOnly: true}, Name: "one/layout",
+			Root: limited(Root{RootDirectory: "/srv/berth", Commit: true, MinFree: 1 << 20, ReadOnly: true}), Name: "one/layout",
 			SubPaths: []SubPath{
-				{"a/b", Root{RootDirectory: "/mnt/ab", Dedupe: true, MinFree: 1 << 20}},
-				{"archive", Root{RootDirectory: "/mnt/archive", Commit: true, ReadOnly: true}},
+				{"a/b", limited(Root{RootDirectory: "/mnt/ab", Dedupe: true, MinFree: 1 << 20})},
+				{"archive", limited(Root{RootDirectory: "/mnt/archive", Commit: true, ReadOnly: true})},
 			},
-			Media: []Medium{{"/media", "usb", true}},
+			Budgets: []RepoBudget{{[]string{"cache/**"}, Budget{MaxBytes: Amount{Bytes: 5 << 30}, HighWatermark: 90, LowWatermark: 50}}},
+			Media:   []Medium{{"/media", "usb", true}},
 		},
 		Log: Log{"debug", "json", "/var/log/berth.log", "text", "/var/log/audit.log"},
 	}
@@ -207,8 +229,8 @@ func TestSubPathsInherit(t *testing.T) {
 	const file = "[storage.subPaths.\"/a\"]\nrootDirectory = \"/a\"\nreadOnly = false\nminFree = \"1K\"\n[storage.subPaths.b]\nrootDirectory = \"/b\"\ndedupe = true\n[storage]\nreadOnly = true\n"
 	c := mustLoad(t, "a.toml", file, "BERTH_STORAGE_COMMIT=true", "BERTH_STORAGE_DEDUPE=false")
 	want := []SubPath{
-		{"a", Root{RootDirectory: "/a", Commit: true, MinFree: 1024}},
-		{"b", Root{RootDirectory: "/b", Commit: true, Dedupe: true, MinFree: Auto, ReadOnly: true}},
+		{"a", unlimited(Root{RootDirectory: "/a", Commit: true, MinFree: 1024})},
+		{"b", unlimited(Root{RootDirectory: "/b", Commit: true, Dedupe: true, MinFree: Auto, ReadOnly: true})},
 	}
 	if !reflect.DeepEqual(c.Storage.SubPaths, want) {
 		t.Errorf("got  %+v\nwant %+v", c.Storage.SubPaths, want)

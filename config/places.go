@@ -135,7 +135,7 @@ func (r *reader) inner(path, canonical string, keys []Key, settings table, assig
 		case r.duplicate(strings.ToLower(key), key, e):
 		case known:
 			if err := assign(k, e.value); err != nil {
-				r.problem(key, e, err.Error())
+				r.refused(key, e, err)
 				continue
 			}
 			r.config.origins[strings.ToLower(canonical)+lower] = Problem{Source: r.source, Line: e.line(), Key: key}

@@ -108,7 +108,7 @@ func (r *reader) key(k Key, path string, e entry) {
 		return
 	}
 	if err := k.assign(r.config, e.value); err != nil {
-		r.problem(path, e, err.Error())
+		r.refused(path, e, err)
 		return
 	}
 	r.config.origins[strings.ToLower(k.Path)] = Problem{Source: r.source, Line: r.seen[strings.ToLower(k.Path)], Key: path}

@@ -33,7 +33,7 @@ func features() []feature {
 	add("", false, "tasks", "scheduler", "cluster")
 	add("storage", true, "gc", "remoteCache", "gcReferrers")
 	add("storage", false, "gcDelay", "gcInterval", "storageDriver", "cacheDriver",
-		"retention", "maxBytes", "maxRepos", "untaggedImageRetentionDelay", "redirectBlobURL")
+		"maxRepos", "untaggedImageRetentionDelay", "redirectBlobURL")
 	add("http", false, "auth", "accessControl", "ratelimit", "externalUrl", "allowOrigin")
 	add("http.tls", false, "cacert")
 	add("extensions", false, "search", "ui", "metrics", "scrub", "sync", "lint", "mgmt",
