@@ -15,9 +15,17 @@ import (
 func (s *Store) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
 	info, err := s.statBlob(ctx, repo, d)
 	if err != nil {
-		return oci.BlobInfo{}, err
+		return oci.BlobInfo{}, s.lacking(repo, d, err)
 	}
 	return s.blobInfo(info), nil
+}
+
+// lacking tells the log where a blob is unknown since it was damaged.
+func (s *Store) lacking(repo oci.Repo, d oci.Digest, err error) error {
+	if s.quarantine.has(d) && errors.Is(err, oci.ErrBlobUnknown) && s.once("lacking "+string(repo)+string(d)) {
+		s.log.Warn("a blob is not served, since it was damaged: it has to be pushed again", "repository", repo, "digest", d)
+	}
+	return err
 }
 
 func (s *Store) statBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (durable.Info, error) {
@@ -28,7 +36,7 @@ func (s *Store) statBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (dura
 	if err != nil {
 		return durable.Info{}, s.blobError("look for a blob", repo, err)
 	}
-	if info.Kind != durable.Regular {
+	if info.Kind != durable.Regular || s.quarantine.isCondemned(info) {
 		return durable.Info{}, oci.ErrBlobUnknown
 	}
 	if s.suspects.doubts(info) {
@@ -48,7 +56,7 @@ func (s *Store) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offse
 	}
 	c, err := s.openBlob(ctx, repo, d)
 	if err != nil {
-		return nil, err
+		return nil, s.lacking(repo, d, err)
 	}
 	c.at = min(max(offset, 0), c.info.Size)
 	return c, nil
@@ -86,7 +94,7 @@ func (s *Store) openBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (*con
 		return nil, s.blobError("open a blob", repo, err)
 	}
 	info, err := f.Stat()
-	if err == nil && info.Kind != durable.Regular {
+	if err == nil && (info.Kind != durable.Regular || s.quarantine.isCondemned(info)) {
 		err = oci.ErrBlobUnknown
 	}
 	if err == nil && s.suspects.doubts(info) {
@@ -175,6 +183,14 @@ func (c *content) Close() error { return c.f.Close() }
 //
 // Where another repository holds the blob, a link to that is published.
 func (s *Store) PutBlob(ctx context.Context, repo oci.Repo, d oci.Digest, content []byte) error {
+	err := s.putBlob(ctx, repo, d, content)
+	if err == nil {
+		s.arrived(ctx, repo, d)
+	}
+	return err
+}
+
+func (s *Store) putBlob(ctx context.Context, repo oci.Repo, d oci.Digest, content []byte) error {
 	if err := s.journal.begin(); err != nil {
 		return s.fail("store a blob", repo, err)
 	}

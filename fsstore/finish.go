@@ -19,6 +19,14 @@ import (
 //
 //	link(holder, tmp); pread...; publish(tmp); unlink the session's file, close
 func (s *Store) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, r io.Reader) (int64, error) {
+	size, err := s.finishUpload(ctx, repo, id, d, at, r)
+	if err == nil {
+		s.arrived(ctx, repo, d)
+	}
+	return size, err
+}
+
+func (s *Store) finishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, r io.Reader) (int64, error) {
 	var size int64
 	err := s.withUpload(ctx, repo, id, at, func(one *session) error {
 		err := s.finish(ctx, one, d, r)

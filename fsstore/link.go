@@ -13,6 +13,14 @@ import (
 // LinkBlob is oci.Blobs.LinkBlob: a hard link, or a copy where the file system
 // has none or blobs are to be stored apart.
 func (s *Store) LinkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) error {
+	err := s.linkBlob(ctx, from, to, d)
+	if err == nil {
+		s.arrived(ctx, to, d)
+	}
+	return s.lacking(from, d, err)
+}
+
+func (s *Store) linkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) error {
 	if err := s.journal.begin(); err != nil {
 		return s.fail("mount a blob", to, err)
 	}
@@ -70,6 +78,14 @@ func (s *Store) vouchFor(ctx context.Context, from oci.Repo, d oci.Digest, info 
 // another file system, of a content that is no file of its own, and where
 // blobs are to be stored apart.
 func (s *Store) LinkFrom(ctx context.Context, to oci.Repo, d oci.Digest, from oci.Content) error {
+	err := s.linkFrom(ctx, to, d, from)
+	if err == nil {
+		s.arrived(ctx, to, d)
+	}
+	return err
+}
+
+func (s *Store) linkFrom(ctx context.Context, to oci.Repo, d oci.Digest, from oci.Content) error {
 	c, ok := from.(interface{ File() (*os.File, int64) })
 	if !ok || !s.dedupe.on {
 		return errors.ErrUnsupported
@@ -115,7 +131,7 @@ func (s *Store) copyBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) e
 		return err
 	}
 	body := known{source, source.Info().Size}
-	if _, err := s.FinishUpload(ctx, to, id, d, 0, &body); err != nil {
+	if _, err := s.finishUpload(ctx, to, id, d, 0, &body); err != nil {
 		_ = s.CancelUpload(context.WithoutCancel(ctx), to, id)
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"io/fs"
+	"syscall"
 	"time"
 
 	"berth/fsstore/durable"
@@ -75,7 +77,7 @@ func (s *Store) holderInfo(ctx context.Context, holder oci.Repo, d oci.Digest) (
 		return durable.Info{}, err
 	}
 	info, err := s.fs.Lstat(blobPath(holder, d))
-	if err == nil && info.Kind != durable.Regular {
+	if err == nil && (info.Kind != durable.Regular || s.quarantine.isCondemned(info)) {
 		err = oci.ErrBlobUnknown
 	}
 	if err == nil && s.suspects.doubts(info) {
@@ -93,6 +95,9 @@ func (s *Store) lend(d oci.Digest, link func(tmp string) error) (*loan, error) {
 	}
 	if err == nil {
 		l.info, err = l.f.Stat()
+	}
+	if err == nil {
+		err = s.usable(l)
 	}
 	if err != nil {
 		s.giveBack(l) // a call that failed may have been carried out
@@ -139,6 +144,9 @@ func (s *Store) verify(ctx context.Context, l *loan) error {
 // vouch makes durable a loan whose content was found right, so that it can
 // stand for what was answered; another program may have written it just now.
 func (s *Store) vouch(l *loan) error {
+	if err := s.usable(l); err != nil {
+		return err
+	}
 	if s.trusts(l.digest, l.info) {
 		return nil
 	}
@@ -173,6 +181,15 @@ func (s *Store) borrowChecked(ctx context.Context, repo oci.Repo, d oci.Digest, 
 		return nil
 	}
 	return l
+}
+
+// usable fails where a loan was found damaged since it was made: its blob is
+// missing.
+func (s *Store) usable(l *loan) error {
+	if s.quarantine.isCondemned(l.info) {
+		return &fs.PathError{Op: "link", Path: string(l.digest), Err: syscall.ENOENT}
+	}
+	return nil
 }
 
 // equals compares a loan's content at an offset.

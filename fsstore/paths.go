@@ -17,6 +17,8 @@ const (
 	lockPath    = privateDir + "/lock"
 	statePath   = privateDir + "/state.json"
 	reservePath = privateDir + "/reserve"
+
+	quarantineDir = privateDir + "/quarantine"
 )
 
 // The names of an OCI image layout (image-spec, Image Layout).

@@ -85,7 +85,7 @@ func (s *Store) place(repo oci.Repo, d oci.Digest, c candidate) (existed bool, e
 // can stay. One that may be torn is not: the candidate is whole.
 func (s *Store) isThere(c candidate, to string) bool {
 	present, err := s.fs.Stat(to)
-	return err == nil && present.Kind == durable.Regular && present.Size == c.size && !s.suspects.doubts(present)
+	return err == nil && present.Kind == durable.Regular && present.Size == c.size && !s.suspects.doubts(present) && !s.quarantine.isCondemned(present)
 }
 
 func (s *Store) move(c candidate, to string) error {

@@ -143,6 +143,9 @@ func (s *Store) repay(one *session) error {
 	if one.written || one.cancelled.Load() {
 		return nil
 	}
+	if err := s.usable(l); err != nil {
+		return &brokenError{err} // what arrived was compared with bytes that are gone
+	}
 	if err := s.space.need(size); err != nil {
 		one.size.Store(0)
 		one.reset(one.algorithm)

@@ -109,6 +109,8 @@ func (s *Store) replaceCopy(to oci.Repo, d oci.Digest, l *loan) (freed int64, er
 		return 0, oci.ErrBlobUnknown
 	case sameFile(present, l.info):
 		return 0, nil
+	case s.usable(l) != nil:
+		return 0, oci.ErrBlobUnknown
 	}
 	if err := s.fs.Rename(l.path, blobPath(to, d)); err != nil {
 		return 0, err

@@ -66,8 +66,12 @@ type Store struct {
 	dedupe   dedupe
 	uploads  uploads
 	buffers  bufferPool
-	told     *recent[string] // what was logged once
-	window   int64           // bytes of an upload that are written out together
+
+	quarantine quarantine
+	trimmed    int64 // when damaged files were last looked through; of Run alone
+
+	told   *recent[string] // what was logged once
+	window int64           // bytes of an upload that are written out together
 }
 
 var (
@@ -140,6 +144,7 @@ func (s *Store) open(opts Options) error {
 	s.space = newSpace(s.fs, s.now, opts.MinFree)
 	s.uploads.open = make(map[oci.UploadID]*session)
 	s.prepareDedupe(opts)
+	s.loadQuarantine()
 	if len(s.suspects.windows) > 0 && state.unclean() {
 		s.log.Warn("storage was not closed: what was written shortly before is checked when it is first read", "root", opts.Root)
 	}
@@ -220,6 +225,9 @@ func (s *Store) Run(ctx context.Context) error {
 		return nil
 	}
 	s.removeLeftovers()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { s.resumeQuarantine(ctx) })
 	tick := time.NewTicker(upkeepInterval)
 	defer tick.Stop()
 	for {
@@ -243,6 +251,10 @@ func (s *Store) upkeep() {
 	}
 	if err := s.space.keepReserve(); err != nil {
 		s.log.Warn("cannot set space aside for deletes", "error", err)
+	}
+	if now := s.now().UnixNano(); s.quarantine.lost.Load() > 0 && (now < s.trimmed || now-s.trimmed > int64(trimInterval)) {
+		s.trimmed = now
+		s.trimQuarantine()
 	}
 }
 

@@ -27,14 +27,16 @@ func (s *Store) WalkRepos(ctx context.Context, after oci.Repo, fn func(oci.Repo)
 }
 
 type walk struct {
-	s     *Store
-	after string
-	fn    func(oci.Repo) error
+	s      *Store
+	after  string
+	partly bool // also what has but one of the two files
+	fn     func(oci.Repo) error
 }
 
 // listing is what a directory holds.
 type listing struct {
 	repository bool
+	partly     bool // it has a file of a repository's
 	children   []child
 }
 
@@ -100,7 +102,7 @@ func (w *walk) step(ctx context.Context, prefix string, st step, seen map[string
 		return w.children(ctx, name, found.children)
 	}
 	seen[st.component] = found
-	if !found.repository || len(name) > oci.MaxRepoLength {
+	if !found.repository && !(w.partly && found.partly) || len(name) > oci.MaxRepoLength {
 		return nil
 	}
 	return w.fn(oci.Repo(name))
@@ -130,6 +132,7 @@ func (s *Store) list(dir string) (listing, error) {
 	})
 	s.saySkipped(dir, skipped)
 	found.repository = layout && index && dir != "."
+	found.partly = (layout || index) && dir != "."
 	switch {
 	case durable.IsMissing(err):
 		return listing{}, nil

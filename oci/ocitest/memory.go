@@ -29,6 +29,7 @@ type Memory struct {
 	uploads map[oci.UploadID]*upload
 	swaps   int // makes versions
 	copies  uint64
+	lost    map[oci.Digest]*lost
 }
 
 var _ oci.Store = (*Memory)(nil)
@@ -60,7 +61,7 @@ func (b blob) info() oci.BlobInfo {
 
 // NewMemory makes an empty store.
 func NewMemory() *Memory {
-	return &Memory{Now: time.Now, repos: map[oci.Repo]*repository{}, uploads: map[oci.UploadID]*upload{}}
+	return &Memory{Now: time.Now, repos: map[oci.Repo]*repository{}, uploads: map[oci.UploadID]*upload{}, lost: map[oci.Digest]*lost{}}
 }
 
 // create returns a repository, which it makes where needed.
@@ -141,6 +142,7 @@ func (m *Memory) add(repo oci.Repo, d oci.Digest, b blob) {
 	b.modified = m.Now()
 	b.shared.links.Add(1)
 	r.blobs[d] = b
+	m.heal(d, b)
 }
 
 // LinkBlob implements oci.Blobs.

@@ -21,6 +21,7 @@ func Suite(t *testing.T, open func(*testing.T) oci.Store, reopen func(*testing.T
 	t.Run("Uploads", s.uploads)
 	t.Run("Indexes", s.indexes)
 	t.Run("Repos", s.repos)
+	t.Run("Quarantine", s.quarantine)
 	if reopen != nil {
 		t.Run("Reopen", s.reopened)
 	}
