@@ -18,7 +18,7 @@ func TestManyDigests(t *testing.T) {
 		t.Log("the allocator is not sound here; TestUnsoundAllocator has what must hold")
 		return
 	}
-	const n = 100_000
+	const n = manyDigests
 	dir := t.TempDir()
 	x, stop := start(t, Options{Dir: dir})
 	fill(t, x, n)

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// patience bounds every wait of a test for something that has to come about.
+const patience = 2 * time.Minute
+
 // children are programs that run in a process of their own, which may die.
 var children = map[string]func(dir string) error{
 	"memory": memoryChild,
@@ -60,6 +63,7 @@ func runChild(t testing.TB, name, dir string, env ...string) string {
 
 // startIndex is start for a child.
 func startIndex(opt Options) (x *Index, stop func()) {
+	opt.openWait = patience
 	x = New(opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -71,6 +75,7 @@ func startIndex(opt Options) (x *Index, stop func()) {
 		if running {
 			return x, func() { cancel(); <-done }
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

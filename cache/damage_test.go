@@ -59,7 +59,7 @@ func useChild(dir string) error {
 			return fmt.Errorf("Add: %w", err)
 		}
 	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		if done, err := x.Complete(ctx); err == nil && done {
 			break
 		} else if time.Now().After(end) {
@@ -105,15 +105,19 @@ func killLoading(t *testing.T, dir string, enough int) (written int) {
 	check(t, err)
 	cmd.Stderr = os.Stderr
 	check(t, cmd.Start())
+	killed := false
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if _, err := fmt.Sscan(lines.Text(), &written); err != nil {
 			t.Fatal(err)
 		}
-		if written >= enough {
+		if written >= enough && !killed {
+			killed = true
 			check(t, cmd.Process.Kill())
 		}
 	}
-	cmd.Wait()
+	if err := cmd.Wait(); !killed {
+		t.Fatalf("the process that loads ended by itself after %d entries: %v", written, err)
+	}
 	return written
 }
 
@@ -247,7 +251,10 @@ func TestDamage(t *testing.T) {
 	}{{"closed", closedIndex, toClosed}, {"killed", killedIndex, toKilled}} {
 		t.Run(base.name, func(t *testing.T) {
 			whole := base.make(t)
-			for _, h := range base.harms {
+			for i, h := range base.harms {
+				if i%damageStep != 0 {
+					continue
+				}
 				t.Run(h.name, func(t *testing.T) {
 					dir := t.TempDir()
 					check(t, os.CopyFS(dir, os.DirFS(whole)))

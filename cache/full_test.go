@@ -34,7 +34,7 @@ func fullChild(dir string) error {
 		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); next++ {
 			x.Add(ctx, dig(next), "library/app")
 		}
-		if err := fillDisk(filepath.Join(dir, "fill"), func() { x.Add(ctx, dig(next), "library/app"); next++ }); err != nil {
+		if err := fillDisk(ctx, x, filepath.Join(dir, "fill"), func() oci.Digest { next++; return dig(next - 1) }); err != nil {
 			return err
 		}
 		if err := stoppedWriting(ctx, x); err != nil {
@@ -59,15 +59,22 @@ func fullChild(dir string) error {
 	return nil
 }
 
-// fillDisk writes a file until there is no space, as fast as a good disk.
-func fillDisk(path string, meanwhile func()) error {
+// fillDisk writes a file until there is no space, as fast as a good disk, while
+// the index takes notes. However slow this process is beside that, the index
+// looks at what is left before half of what it keeps free is gone.
+func fillDisk(ctx context.Context, x *Index, path string, next func() oci.Digest) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	for block := make([]byte, 256<<10); ; time.Sleep(2 * time.Millisecond) {
-		meanwhile()
+	block := make([]byte, 256<<10)
+	for i := 1; ; i++ {
+		time.Sleep(2 * time.Millisecond)
+		x.Add(ctx, next(), "library/app")
+		if i%64 == 0 {
+			x.Flush(ctx)
+		}
 		if _, err := f.Write(block); errors.Is(err, unix.ENOSPC) {
 			return nil
 		} else if err != nil {
@@ -77,17 +84,16 @@ func fillDisk(path string, meanwhile func()) error {
 }
 
 func stoppedWriting(ctx context.Context, x *Index) error {
-	for range 2000 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if x.Add(ctx, dig(-100), "library/app") == oci.ErrNoHint {
 			return nil
 		}
-		time.Sleep(time.Millisecond)
 	}
 	return errors.New("it takes notes though the disk is full")
 }
 
 func writesAgain(ctx context.Context, x *Index, d oci.Digest) error {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if x.Add(ctx, d, "library/app") != nil || x.Flush(ctx) != nil {
 			continue
 		}
@@ -118,7 +124,7 @@ func TestRandomDamage(t *testing.T) {
 	t.Log("seed", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	closed, killed := closedIndex(t), killedIndex(t)
-	for i := range 12 {
+	for i := range randomDamages {
 		dir := t.TempDir()
 		check(t, os.CopyFS(dir, os.DirFS([]string{closed, killed}[i%2])))
 		names, err := filepath.Glob(filepath.Join(dir, "db-*", "*"))

@@ -20,7 +20,8 @@ const (
 	// queueLimit is the most notes that wait to be written; more are dropped,
 	// and a rebuild is due.
 	queueLimit = 4096
-	// openWait is how long a question waits for the index to be opened.
+	// openWait is how long a question waits for the index to be opened, where
+	// Options do not say otherwise.
 	openWait = 2 * time.Second
 )
 
@@ -49,6 +50,10 @@ type Options struct {
 	// Group is how long a note waits for others to be written with it. The
 	// default is 50 ms.
 	Group time.Duration
+
+	// openWait is how long a question waits for the index to be opened; tests,
+	// which want the answer on the slowest machine, wait longer.
+	openWait time.Duration
 }
 
 // Index is a dedupe index. It answers oci.ErrNoHint until Run is called, and
@@ -98,6 +103,9 @@ func New(opt Options) *Index {
 	}
 	if opt.Group == 0 {
 		opt.Group = 50 * time.Millisecond
+	}
+	if opt.openWait == 0 {
+		opt.openWait = openWait
 	}
 	if opt.Free == nil {
 		opt.Free = func() int64 { return freeSpace(opt.Dir) }

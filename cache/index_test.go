@@ -28,6 +28,7 @@ func start(t testing.TB, opt Options) (x *Index, stop func()) {
 	if opt.Group == 0 {
 		opt.Group = time.Millisecond
 	}
+	opt.openWait = patience
 	x = New(opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -49,7 +50,7 @@ func start(t testing.TB, opt Options) (x *Index, stop func()) {
 
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}

@@ -4,5 +4,9 @@ package cache
 
 const raceEnabled = false
 
-// damageEntries is enough for several tables.
-const damageEntries = 30_000
+const (
+	damageEntries = 30_000  // enough for several tables
+	damageStep    = 1       // every harm is tried
+	randomDamages = 12      // are tried
+	manyDigests   = 100_000 // show a damaged allocator
+)

@@ -32,7 +32,7 @@ func (x *Index) await(ctx context.Context, done func() bool) error {
 		if stage == ready {
 			late = nil
 		} else if late == nil {
-			late = time.After(openWait)
+			late = time.After(x.opt.openWait)
 		}
 		select {
 		case <-changed:
