@@ -33,6 +33,12 @@ func allArguments() []argument {
 // flags of the given names. Flags may stand before and after the
 // configuration's file.
 func configSources(verb string, args []string, known ...string) (config.Sources, error) {
+	return verbArguments(verb, args, nil, known...)
+}
+
+// verbArguments is configSources for a verb that has switches of its own: flags
+// that set no key, by their names.
+func verbArguments(verb string, args []string, switches map[string]*bool, known ...string) (config.Sources, error) {
 	from := config.Sources{Environ: os.Environ()}
 	flags := flag.NewFlagSet(verb, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -44,6 +50,9 @@ func configSources(verb string, args []string, known ...string) (config.Sources,
 		default:
 			flags.Func(a.name, "", a.setter(&from))
 		}
+	}
+	for name, set := range switches {
+		flags.BoolVar(set, name, false, "")
 	}
 	var files []string
 	for len(args) > 0 {

@@ -69,26 +69,17 @@ func dedupeRoot(ctx context.Context, root config.Root, log *slog.Logger) (said s
 	case !root.Dedupe:
 		return "skipped: dedupe is off", nil
 	}
-	l, err := openLocal(root, log, nil)
+	l, err := openLocal("", root, log, nil)
 	if err != nil {
 		return "", err
 	}
 	if l.ReadOnly() {
 		return "skipped: it cannot be written to", l.Close()
 	}
-	report, err := l.enforce(ctx)
-	said = fmt.Sprintf("%d repositories looked into, %d unchanged, %d blobs, %d linked, %d bytes freed",
-		report.Repositories, report.Unchanged, report.Blobs, report.Linked, report.BytesFreed)
-	if report.Failed > 0 {
-		said += fmt.Sprintf("; %d copies could not be linked", report.Failed)
-	}
+	report, err := dedupe.Run(ctx, l.Store, l.locations(), dedupe.Options{Log: l.log})
+	said = report.String()
 	if errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("stopped in %s; it goes on there the next time", root.RootDirectory)
 	}
 	return said, errors.Join(err, l.Close())
-}
-
-// enforce makes the repositories of the root share what they hold alike.
-func (l *localRoot) enforce(ctx context.Context) (dedupe.Report, error) {
-	return dedupe.Run(ctx, l.Store, l.locations(), dedupe.Options{Log: l.log})
 }

@@ -26,5 +26,5 @@ func idleTick(limit time.Duration) time.Duration {
 // and nothing is being done in the background.
 func (p *process) idle(now time.Time) bool {
 	since, quiet := p.server.QuietSince()
-	return quiet && now.Sub(since) >= p.cfg.IdleExit && !p.stores.busy()
+	return quiet && now.Sub(since) >= p.cfg.IdleExit && !p.upkeep.Active()
 }

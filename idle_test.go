@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"berth/httpd"
 	"berth/oci/ocitest"
 	"berth/oci/registry"
+	"berth/tasks"
 )
 
 // activated is a socket as systemd keeps it: it stays when a server leaves.
@@ -91,7 +94,7 @@ func TestIdleExitNeedsSystemd(t *testing.T) {
 
 // TestIdle: neither too early, nor while a round of work is under way.
 func TestIdle(t *testing.T) {
-	p := &process{cfg: config.Default(), stores: &stores{}, server: httpd.New(registry.New(ocitest.NewMemory(), registry.Options{}), httpd.Options{})}
+	p := &process{cfg: config.Default(), upkeep: newUpkeep(config.Default(), nil, nil), server: httpd.New(registry.New(ocitest.NewMemory(), registry.Options{}), httpd.Options{})}
 	p.cfg.IdleExit = time.Minute
 	since, _ := p.server.QuietSince()
 	if p.idle(since.Add(time.Minute - 1)) {
@@ -100,10 +103,26 @@ func TestIdle(t *testing.T) {
 	if !p.idle(since.Add(time.Minute)) {
 		t.Error("not idle after a minute")
 	}
-	p.stores.rounds.Add(1)
+	began, end := make(chan bool), make(chan bool)
+	err := p.upkeep.Add(tasks.Job{Name: "a", First: -1, Run: func(context.Context, *tasks.Round) error {
+		began <- true
+		<-end
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var under sync.WaitGroup
+	defer under.Wait()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	under.Go(func() { _ = p.upkeep.Run(ctx) })
+	under.Go(func() { _, _ = p.upkeep.Trigger(ctx, "a", nil) })
+	<-began
 	if p.idle(since.Add(time.Hour)) {
 		t.Error("idle with a round under way")
 	}
+	end <- true
 }
 
 func TestIdleTick(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"berth/cache"
 	"berth/config"
@@ -15,31 +13,27 @@ import (
 	"berth/tasks/dedupe"
 )
 
-// enforceAfter is how long after a root was opened its blobs are looked
-// through for dedupe: a start has better things to do.
-const enforceAfter = 30 * time.Second
-
 // localRoot is the store of one root directory, with its dedupe index and the
 // work that goes on beside requests, from openLocal to Close.
 type localRoot struct {
 	*fsstore.Store
-	index *cache.Index // nil: none
-	log   *slog.Logger
-	dir   string
+	config config.Root
+	name   string       // of a subpath, "/usb"; "": the root directory
+	index  *cache.Index // nil: none
+	log    *slog.Logger
+	upkeep *upkeep // nil: there is none
 
 	stop  context.CancelFunc
 	under sync.WaitGroup // the work under way
 
-	rounds *atomic.Int64 // of work in the background under way; nil: there are none
 }
 
 var _ oci.Store = (*localRoot)(nil)
 
-// openLocal opens the store of a root directory. With rounds, where those of
-// work in the background are counted while they are under way, dedupe is
-// enforced a while after that on what is stored.
-func openLocal(root config.Root, log *slog.Logger, rounds *atomic.Int64) (*localRoot, error) {
-	l := &localRoot{log: log, dir: root.RootDirectory, rounds: rounds}
+// openLocal opens the store of a root directory, which the rest of berth calls
+// by a name. With upkeep its jobs are done until Close.
+func openLocal(name string, root config.Root, log *slog.Logger, upkeep *upkeep) (*localRoot, error) {
+	l := &localRoot{config: root, name: name, log: log, upkeep: upkeep}
 	opts := fsstore.Options{
 		Root:     root.RootDirectory,
 		Commit:   root.Commit,
@@ -63,7 +57,7 @@ func openLocal(root config.Root, log *slog.Logger, rounds *atomic.Int64) (*local
 	if l.Store.ReadOnly() {
 		l.index = nil // the medium is
 	}
-	l.start(rounds != nil && root.Dedupe && !l.ReadOnly())
+	l.start()
 	return l, nil
 }
 
@@ -76,15 +70,15 @@ func (l *localRoot) locations() oci.Locations {
 }
 
 // start begins the work beside requests.
-func (l *localRoot) start(enforce bool) {
+func (l *localRoot) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	l.work(ctx, "upkeep of the storage ended", l.Store.Run)
 	if l.index != nil {
 		l.work(ctx, "the dedupe index ended", l.index.Run)
 	}
-	if enforce {
-		l.work(ctx, "dedupe ended before all was looked through; it goes on after the next start", l.enforceLater)
+	if l.upkeep != nil {
+		l.upkeep.open(l)
 	}
 }
 
@@ -102,25 +96,11 @@ func (l *localRoot) rebuild(ctx context.Context, add func(oci.Digest, oci.Repo) 
 	return dedupe.Rebuild(l.Store)(ctx, add)
 }
 
-// enforceLater is enforce, when the start is over.
-func (l *localRoot) enforceLater(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-time.After(enforceAfter):
-	}
-	l.rounds.Add(1)
-	defer l.rounds.Add(-1)
-	report, err := l.enforce(ctx)
-	if report.Linked+report.Failed > 0 {
-		l.log.Info("blobs that several repositories hold share their space", "root", l.dir, "linked", report.Linked,
-			"freed", report.BytesFreed, "failed", report.Failed)
-	}
-	return err
-}
-
 // Close ends the work and closes the store.
 func (l *localRoot) Close() error {
+	if l.upkeep != nil {
+		l.upkeep.close(l)
+	}
 	l.stop()
 	l.under.Wait()
 	return l.Store.Close()

@@ -28,6 +28,7 @@ usage:
   berth serve [CONFIG] [--root PATH] [--name NAME] [--address HOST:PORT]...
               [--read-only]
   berth dedupe [CONFIG] [--root DIR]
+  berth tasks [CONFIG] [--root DIR] [--json]
   berth verify CONFIG
   berth version
   berth help
@@ -45,6 +46,9 @@ serve    answers requests until SIGTERM or SIGINT; SIGHUP reloads CONFIG.
 dedupe   keeps one copy of every blob of each root, however many repositories
          hold it, also of what was stored before. serve does so by itself, in
          the background; this is for when it is not running.
+tasks    lists what the running server does in the background: what each task
+         does now, what came of it last, and when it is done next.
+           --json               one JSON object for each task
 verify   says what is wrong with CONFIG, as serve would, without starting.
 version  prints the version.
 
@@ -91,6 +95,8 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 		return serve(args[1:], stdout, stderr)
 	case "dedupe":
 		return runDedupe(args[1:], stdout, stderr)
+	case "tasks":
+		return runTasks(args[1:], stdout, stderr)
 	case "verify":
 		return verify(args[1:], stdout)
 	case "version", "--version", "-version":

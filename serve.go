@@ -10,12 +10,14 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"berth/config"
 	"berth/httpd"
 	"berth/oci"
 	"berth/oci/registry"
+	"berth/tasks/admin"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +61,7 @@ type process struct {
 	log        *slog.Logger
 	supervisor supervisor
 
+	upkeep *upkeep
 	stores *stores
 	server *httpd.Server
 }
@@ -73,7 +76,8 @@ func (p *process) run(signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
-	if p.stores, err = openStores(p.cfg.Storage, p.log); err != nil {
+	p.upkeep = newUpkeep(p.cfg, func() bool { return p.server.Busy() }, p.log)
+	if p.stores, err = openStores(p.cfg.Storage, p.log, p.upkeep); err != nil {
 		closeAll(listeners)
 		return err
 	}
@@ -82,9 +86,15 @@ func (p *process) run(signals <-chan os.Signal) error {
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	commands, err := p.openAdmin(ctx)
+	if err != nil {
+		closeAll(listeners)
+		return errors.Join(err, p.stores.Close())
+	}
 	served := make(chan error, 1)
 	go func() { served <- p.server.Serve(ctx, listeners...) }()
 	go p.supervisor.watch(ctx, func() { p.ready() })
+	done := p.background(ctx, commands)
 
 	p.announce(listeners)
 	idle, stopWatching := p.watchIdle(handed)
@@ -93,8 +103,25 @@ func (p *process) run(signals <-chan os.Signal) error {
 	if errors.Is(err, errForced) {
 		return err
 	}
+	stop()
+	done()
 	// The stores' own work goes on until the last request has ended.
 	return errors.Join(err, p.stores.Close())
+}
+
+// background does what goes on beside requests until ctx ends; done waits for
+// that.
+func (p *process) background(ctx context.Context, commands *admin.Server) (done func()) {
+	var under sync.WaitGroup
+	under.Go(func() { _ = p.upkeep.Run(ctx) }) // it never fails
+	if commands != nil {
+		under.Go(func() {
+			if err := commands.Run(ctx); err != nil {
+				p.log.Error("commands are no longer answered", "error", err)
+			}
+		})
+	}
+	return under.Wait
 }
 
 // announce tells that requests are answered from now on.
@@ -160,6 +187,8 @@ func (p *process) reload() {
 	if err := p.logs.open(cfg.Log); err != nil {
 		p.log.Error("cannot open a log", "error", err)
 	}
+	p.cfg.Tasks.IORate, p.cfg.Tasks.Pressure, p.cfg.Tasks.Window = cfg.Tasks.IORate, cfg.Tasks.Pressure, cfg.Tasks.Window
+	p.upkeep.SetLimits(taskLimits(p.cfg.Tasks))
 	p.cfg.Log.Level, p.cfg.Log.Output, p.cfg.Log.Audit = cfg.Log.Level, cfg.Log.Output, cfg.Log.Audit
 	if p.cfg.HTTP.TLS.Cert != "" {
 		if err := p.server.ReloadCertificates(); err != nil {

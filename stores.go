@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"berth/config"
@@ -25,22 +24,18 @@ type stores struct {
 	finder   oci.Locations // of the root's blobs; nil: none
 	readOnly bool          // no part of it can be written to
 	log      *slog.Logger
+	upkeep   *upkeep
 
 	closers []io.Closer
 	stop    context.CancelFunc
 	under   sync.WaitGroup // the work under way until stop
-	rounds  atomic.Int64   // of work in the background under way
 }
-
-// busy tells whether something is done in the background that would have to
-// begin anew if it were cut off.
-func (a *stores) busy() bool { return a.rounds.Load() > 0 }
 
 // openStores opens the root, and makes the others ready to be opened: they may
 // be missing.
-func openStores(s config.Storage, log *slog.Logger) (*stores, error) {
+func openStores(s config.Storage, log *slog.Logger, upkeep *upkeep) (*stores, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	all := &stores{log: log, stop: stop}
+	all := &stores{log: log, upkeep: upkeep, stop: stop}
 	err := all.openRoot(s)
 	if err == nil && len(s.SubPaths)+len(s.Media) > 0 {
 		router := subpath.New(all.root)
@@ -67,7 +62,7 @@ func (a *stores) openRoot(s config.Storage) error {
 		a.Store, a.root, a.readOnly = layout, layout, true
 		return nil
 	}
-	local, err := openLocal(s.Root, a.log, &a.rounds)
+	local, err := openLocal("", s.Root, a.log, a.upkeep)
 	if err != nil {
 		return err
 	}
@@ -111,7 +106,7 @@ func (a *stores) mountSubPath(ctx context.Context, router *subpath.Router, sub c
 		Name:  "/" + sub.Prefix,
 		Probe: media.NewRoot(sub.RootDirectory).Probe,
 		Open: func() (oci.Store, error) {
-			local, err := openLocal(sub.Root, a.log, &a.rounds)
+			local, err := openLocal("/"+sub.Prefix, sub.Root, a.log, a.upkeep)
 			if err != nil {
 				return nil, err
 			}

@@ -67,6 +67,10 @@ func checkTogether(c *Config) (key, message string) {
 	case tls.Key != "" && tls.Cert == "":
 		return "http.tls.key", "http.tls.cert is missing: a private key needs its certificate"
 	}
+	_, set := c.origins["tasks.workers"]
+	if t := c.Tasks; set && t.NumWorkers > 0 && t.NumWorkers != t.Workers {
+		return "scheduler.numWorkers", "tasks.workers, which is the same, has another value"
+	}
 	seen := map[Address]bool{}
 	for _, a := range c.Listen() {
 		if seen[a] && !strings.HasSuffix(a.Addr, ":0") {

@@ -16,6 +16,8 @@ type Config struct {
 	HTTP    HTTP
 	Storage Storage
 	Log     Log
+	Tasks   Tasks
+	Admin   Admin
 
 	// origins tells where a key was set, by its path in lower case: source,
 	// line and spelling.
@@ -107,6 +109,23 @@ type Log struct {
 	Access string
 	Audit  string // path; "": none
 }
+
+// Tasks is the section tasks.
+type Tasks struct {
+	Workers    int64  // see WorkerCount
+	NumWorkers int64  // scheduler.numWorkers
+	IORate     Bytes  // a second; 0: no limit
+	Pressure   int64  // percent; 0: it does not matter
+	Window     string // see WindowTimes
+}
+
+// Admin is the section admin.
+type Admin struct {
+	Socket string // path; "": in the root directory, AdminOff: none
+}
+
+// AdminOff is the value of admin.socket for no socket.
+const AdminOff = "off"
 
 // Port is a TCP port; 0 lets the system choose.
 type Port uint16

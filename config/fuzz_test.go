@@ -15,6 +15,7 @@ func FuzzFile(f *testing.F) {
 	f.Add("a.json", `{"log": {"level": "\ud800"}, "x": [[[]]], "memoryLimit": 123456789012345678901234567890}`)
 	f.Add("a.toml", "[[storage.media]]\npath = 1\n[[ storage . media ]] # x\nprefix='usb'\n[storage.subPaths.'/a']\nx = [[{a=1}],{b={c=2}}]\n[storage.subPaths.b]\nrootDirectory='/b'")
 	f.Add("a.json", `{"storage": {"subPaths": {"/a": {"rootDirectory": 1}, "a": {}, "": 0}, "media": [{"path": ""}, [], {}, 1]}}`)
+	f.Add("a.toml", "[tasks]\nwindow = '24:00-1:00'\nworkers = 17\nioRate = '1e9k'\n[scheduler]\nnumWorkers = '2'\n")
 	f.Add("a", "{")
 	f.Add("a", "\xff\xfe[\x00")
 	f.Fuzz(func(t *testing.T, name, content string) {
@@ -27,6 +28,9 @@ func FuzzFile(f *testing.F) {
 		}
 		if len(problems) == 0 {
 			l.config.Listen()
+			if from, to := l.config.Tasks.WindowTimes(); from < 0 || to < 0 || from >= lastTime || to > lastTime || (from == to) != (l.config.Tasks.Window == "") {
+				t.Errorf("window %q is from %s to %s", l.config.Tasks.Window, from, to)
+			}
 		}
 	})
 }

@@ -48,6 +48,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Storage: Storage{Root: unlimited(Root{RootDirectory: "./berth-data", Dedupe: true, MinFree: Auto})},
 		Log:     Log{Level: "info", Format: "text", Access: "off"},
+		Tasks:   Tasks{Workers: 1, Pressure: 50},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("defaults:\n got %+v\nwant %+v", c, want)
@@ -118,6 +119,15 @@ format = "json"
 output = "/var/log/berth.log"
 access = "text"
 audit = "/var/log/audit.log"
+[tasks]
+workers = 2
+ioRate = "20MiB"
+pressure = 0
+window = "22:30-4:00"
+[scheduler]
+numWorkers = 2
+[admin]
+socket = "/run/berth/admin.sock"
 [extensions]
 `
 
@@ -141,7 +151,9 @@ func TestEveryKeyOfTOML(t *testing.T) {
 			Budgets: []RepoBudget{{[]string{"cache/**"}, Budget{MaxBytes: Amount{Bytes: 5 << 30}, HighWatermark: 90, LowWatermark: 50}}},
 			Media:   []Medium{{"/media", "usb", true}},
 		},
-		Log: Log{"debug", "json", "/var/log/berth.log", "text", "/var/log/audit.log"},
+		Log:   Log{"debug", "json", "/var/log/berth.log", "text", "/var/log/audit.log"},
+		Tasks: Tasks{Workers: 2, NumWorkers: 2, IORate: 20 << 20, Window: "22:30-4:00"},
+		Admin: Admin{Socket: "/run/berth/admin.sock"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -30,7 +30,7 @@ func features() []feature {
 			all = append(all, feature{path: strings.TrimPrefix(section+"."+name, "."), off: off})
 		}
 	}
-	add("", false, "tasks", "scheduler", "cluster")
+	add("", false, "cluster")
 	add("storage", true, "gc", "remoteCache", "gcReferrers")
 	add("storage", false, "gcDelay", "gcInterval", "storageDriver", "cacheDriver",
 		"maxRepos", "untaggedImageRetentionDelay", "redirectBlobURL")

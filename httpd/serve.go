@@ -61,6 +61,8 @@ func noteState(nc net.Conn, state fasthttp.ConnState) {
 
 // serve answers one request.
 func (s *Server) serve(base context.Context, rc *fasthttp.RequestCtx) {
+	s.conns.activity.begin()
+	defer s.conns.activity.end()
 	c := s.begin(rc)
 	s.answer(base, rc, c)
 	s.write(rc, c)

@@ -39,6 +39,7 @@ func (s *Server) takeOver(rc *fasthttp.RequestCtx, c *call) {
 	}
 	s.end(c)
 
+	s.conns.activity.begin() // until the stream has ended
 	below(nc).lent = st
 	below(nc).keep.Add(1) // fasthttp closes what was hijacked
 	rc.HijackSetNoResponse(true)
@@ -87,6 +88,7 @@ func (s *Server) stream(nc net.Conn, c *conn, st *stream) {
 func (s *Server) send(nc net.Conn, st *stream) (err error) {
 	var sent int64
 	defer func() {
+		s.conns.activity.end()
 		if st.payload != nil {
 			st.payload.close()
 		}
@@ -103,8 +105,12 @@ func (s *Server) send(nc net.Conn, st *stream) (err error) {
 
 // abandon ends a connection that failed, perhaps before a stream could take it.
 func (c *conn) abandon() {
-	if st := c.lent; st != nil && st.payload != nil {
-		st.payload.close()
+	if st := c.lent; st != nil {
+		c.lent = nil
+		c.own.activity.end()
+		if st.payload != nil {
+			st.payload.close()
+		}
 	}
 	c.abort()
 }

@@ -17,6 +17,7 @@ type tracker struct {
 	spare      time.Duration // firstRequest; tests lengthen it
 	forced     atomic.Bool   // all connections end now
 	buffers    sync.Pool     // *[]byte of bufferSize
+	activity   activity
 
 	mu      sync.Mutex // guards conns and quiet
 	conns   map[*conn]struct{}
@@ -34,6 +35,7 @@ func newTracker(maxConns int, leastBytes int64, tick, idleEnough time.Duration) 
 	t := &tracker{
 		tick:       tick,
 		idleEnough: idleEnough,
+		activity:   activity{born: time.Now()},
 		leastBytes: leastBytes,
 		spare:      firstRequest,
 		conns:      map[*conn]struct{}{},

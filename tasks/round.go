@@ -18,6 +18,7 @@ type Round struct {
 	run func(context.Context, *Round) error // nil: the job's
 
 	urgent atomic.Bool   // somebody waits for it: no window holds it up
+	shut   atomic.Bool   // the window holds it up
 	poke   chan struct{} // one token: look again at what it waits for
 	done   chan struct{} // closed when it has ended and final is set
 	final  Status
@@ -119,7 +120,10 @@ func (r *Round) keepSlot(ctx context.Context) error {
 			break
 		}
 		r.leave()
-		if err := r.sleep(ctx, "outside of the window "+window.String(), wait); err != nil {
+		r.shut.Store(true)
+		err := r.sleep(ctx, "outside of the window "+window.String(), wait)
+		r.shut.Store(false)
+		if err != nil {
 			return err
 		}
 	}

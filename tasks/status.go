@@ -53,6 +53,19 @@ func (s *Scheduler) List() []Status {
 	return all
 }
 
+// Active tells whether a round is under way that would have to begin anew if
+// it were ended. One that waits for the window is not.
+func (s *Scheduler) Active() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.jobs {
+		if e.round != nil && !e.round.shut.Load() {
+			return true
+		}
+	}
+	return false
+}
+
 // status tells of one job. The caller holds mu.
 func (s *Scheduler) status(e *entry) Status {
 	st := e.last

@@ -32,6 +32,9 @@ type Store interface {
 type Options struct {
 	Log *slog.Logger     // nil: discard
 	Now func() time.Time // nil: time.Now
+	// Round paces the run and is told how far it is. nil: the run has a thread
+	// of the least priority to itself, and goes on without a pause.
+	Round *tasks.Round
 	// All looks into every repository, also those that have not changed.
 	All bool
 	// Entries is how many blobs are kept in memory at a time, 40 bytes each; a
@@ -49,6 +52,15 @@ type Report struct {
 	Failed       int64 // copies that could not be linked
 }
 
+func (r Report) String() string {
+	said := fmt.Sprintf("%d repositories looked into, %d unchanged, %d blobs, %d linked, %d bytes freed",
+		r.Repositories, r.Unchanged, r.Blobs, r.Linked, r.BytesFreed)
+	if r.Failed > 0 {
+		said += fmt.Sprintf("; %d copies could not be linked", r.Failed)
+	}
+	return said
+}
+
 const (
 	defaultEntries = 1 << 16
 	// saveEvery is how often progress is kept.
@@ -57,8 +69,8 @@ const (
 	coarse = 20 * time.Millisecond
 )
 
-// Run goes through a store until ctx ends, and goes on there the next time. It
-// runs with the least priority. locations are hints where equal blobs may lie;
+// Run goes through a store until ctx ends, and goes on there the next time.
+// locations are hints where equal blobs may lie;
 // nil: none. A context that ends is an error; what was done until then stays
 // done and is in the report.
 func Run(ctx context.Context, store Store, locations oci.Locations, opts Options) (Report, error) {
@@ -70,7 +82,11 @@ func Run(ctx context.Context, store Store, locations oci.Locations, opts Options
 	if j.now == nil {
 		j.now = time.Now
 	}
-	err := tasks.Low(ctx, j.run)
+	run := j.run
+	if opts.Round == nil {
+		run = func(ctx context.Context) error { return tasks.Low(ctx, j.run) }
+	}
+	err := run(ctx)
 	return j.report, err
 }
 
@@ -211,9 +227,17 @@ func (j *job) visit(ctx context.Context, repo oci.Repo, look func(oci.Digest, oc
 	if stamp, seen := j.stamps[repo]; seen && !before.Equal(stamp) {
 		j.disturbed = true
 	}
-	if err := j.store.WalkCopies(ctx, repo, look); err != nil && !errors.Is(err, oci.ErrNameUnknown) {
+	err = j.store.WalkCopies(ctx, repo, func(d oci.Digest, c oci.Copy) error {
+		freed := j.report.BytesFreed
+		if err := look(d, c); err != nil {
+			return err
+		}
+		return j.opts.Round.Step(ctx, j.report.BytesFreed-freed)
+	})
+	if err != nil && !errors.Is(err, oci.ErrNameUnknown) {
 		return err
 	}
+	j.opts.Round.Progress(j.report.Repositories, 0, "repositories")
 	after := before
 	if j.report.Linked != linked {
 		if after, err = j.store.BlobsChanged(ctx, repo); err != nil {
