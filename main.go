@@ -30,6 +30,9 @@ usage:
   berth dedupe [CONFIG] [--root DIR]
   berth tasks [CONFIG] [--root DIR] [--json]
   berth verify CONFIG
+  berth client-config --for CLIENT [--registry HOST:PORT] [--ca FILE]
+              [--plain-http] [--mirror UPSTREAM[=PREFIX],...]
+              [--write] [--root DIR] [--force]
   berth version
   berth help
 
@@ -50,6 +53,19 @@ tasks    lists what the running server does in the background: what each task
          does now, what came of it last, and when it is done next.
            --json               one JSON object for each task
 verify   says what is wrong with CONFIG, as serve would, without starting.
+client-config
+         prints the files that make a client pull through this registry, and
+         says what else it takes. CLIENT is containerd, k3s, crio, podman or
+         docker.
+           --registry HOST:PORT as clients reach it; 127.0.0.1:5000 otherwise
+           --ca FILE            certificates, in PEM, that it is trusted by
+           --plain-http         it speaks HTTP; so it does on loopback
+           --mirror LIST        registries whose images are asked for here
+                                first, docker.io otherwise; with =PREFIX, below
+                                that prefix here
+           --write              install the files; what was there before is kept
+           --root DIR           below which to install them, / otherwise
+           --force              replace also what somebody else wrote
 version  prints the version.
 
 CONFIG is a TOML or JSON file. Each of its keys can be set by a variable of the
@@ -99,6 +115,8 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 		return runTasks(args[1:], stdout, stderr)
 	case "verify":
 		return verify(args[1:], stdout)
+	case "client-config":
+		return clientConfig(args[1:], stdout)
 	case "version", "--version", "-version":
 		return printVersion(args[1:], stdout)
 	case "help", "--help", "-help", "-h":

@@ -23,6 +23,7 @@ import (
 var mayImport = []mapRow{
 	{"berth", []string{"berth/..."}},
 	{"berth/config", nil},
+	{"berth/config/client", nil},
 	{"berth/oci", nil},
 	{"berth/oci/glob", nil},
 	{"berth/oci/budget", []string{"berth/oci"}},
