@@ -15,6 +15,9 @@ import (
 func (s *Store) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
 	info, err := s.statBlob(ctx, repo, d)
 	if err != nil {
+		if errors.Is(err, oci.ErrBlobUnknown) {
+			s.missed(repo, d)
+		}
 		return oci.BlobInfo{}, s.lacking(repo, d, err)
 	}
 	return s.blobInfo(info), nil

@@ -26,6 +26,8 @@ type dedupe struct {
 	// trusted has blobs that this process wrote or read whole: their content
 	// is that of their digest, and as durable as what is answered must be.
 	trusted *recent[uint64]
+	marks   marks
+	wanted  wanted
 }
 
 // holdersAsked is how many repositories are tried for a blob.
@@ -52,6 +54,10 @@ func (s *Store) trustKey(d oci.Digest, info durable.Info) uint64 {
 }
 
 func (s *Store) trust(d oci.Digest, info durable.Info) { s.dedupe.trusted.add(s.trustKey(d, info)) }
+
+func (s *Store) distrust(d oci.Digest, info durable.Info) {
+	s.dedupe.trusted.remove(s.trustKey(d, info))
+}
 
 func (s *Store) trusts(d oci.Digest, info durable.Info) bool {
 	return s.dedupe.trusted.has(s.trustKey(d, info))

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"berth/fsstore"
+	"berth/fsstore/durable"
 	"berth/fsstore/simfs"
 	"berth/oci"
 )
@@ -295,4 +296,13 @@ func TestForeignCopyIsRead(t *testing.T) {
 	}
 	w.must(w.push("c", large), chunks(w, "d"), w.put("e", large))
 	w.check(true)
+}
+
+// uploadNames lists what lies in .berth/uploads.
+func (w *world) uploadNames() (names []string) {
+	_ = w.fs.ReadDir(".berth/uploads", func(name string, _ durable.Kind) error {
+		names = append(names, name)
+		return nil
+	})
+	return names
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"strings"
 
 	"berth/fsstore/durable"
 	"berth/oci"
@@ -17,7 +18,7 @@ import (
 // Where the root holds the blob already, the body is compared with that as it
 // arrives, and nothing of it is written:
 //
-//	link(holder, tmp); pread...; publish(tmp); unlink the session's file, close
+//	link(holder, tmp); [pread...]; publish(tmp); unlink the session's file, close
 func (s *Store) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, r io.Reader) (int64, error) {
 	size, err := s.finishUpload(ctx, repo, id, d, at, r)
 	if err == nil {
@@ -48,18 +49,17 @@ func (s *Store) finish(ctx context.Context, one *session, d oci.Digest, r io.Rea
 		one.reset(d.Algorithm()) // nothing was hashed yet
 	}
 	if before.size == 0 && r != nil {
+		s.endLoan(one)
 		one.loan = s.borrow(ctx, one.repo, d, knownSize(r))
 	}
-	defer func() { s.endLoan(one) }()
 	if err := s.receive(ctx, one, r); err != nil {
-		return s.keepProgress(one, errors.Join(err, s.repay(one)))
+		return s.keepProgress(one, err)
 	}
 	sum, err := s.sum(ctx, one, d.Algorithm())
 	if err != nil {
 		return s.keepProgress(one, err)
 	}
 	if got := hex.EncodeToString(sum); got != d.Encoded() {
-		s.endLoan(one)
 		return s.mismatch(one, before, d, got)
 	}
 	return s.publishUpload(ctx, one, d)
@@ -73,46 +73,35 @@ func knownSize(r io.Reader) int64 {
 	return -1
 }
 
-// sum is the digest of what has arrived, read from the file where the session
-// hashes by another algorithm.
+// sum is the digest of what has arrived, read anew where the session hashes by
+// another algorithm.
 func (s *Store) sum(ctx context.Context, one *session, a oci.Algorithm) ([]byte, error) {
 	if a == one.algorithm {
 		return one.hash.Sum(nil), nil
 	}
+	content := one.file
+	if l := one.lends(); l != nil {
+		content = l.f
+	}
 	h := a.Hash()
-	if err := s.hashFile(ctx, h, one.file, one.size.Load()); err != nil {
+	if err := s.hashFile(ctx, h, content, one.size.Load()); err != nil {
 		return nil, err
 	}
 	return h.Sum(nil), nil
 }
 
-// rewind is a session's progress before a call.
-type rewind struct {
-	size      int64
-	algorithm oci.Algorithm
-	state     []byte // of the hash; nil when size is 0
-}
-
-func (one *session) mark() (rewind, error) {
-	before := rewind{size: one.size.Load(), algorithm: one.algorithm}
+// mismatch brings the session back to before the call.
+func (s *Store) mismatch(one *session, before point, d oci.Digest, got string) error {
+	size := one.size.Load()
 	if before.size == 0 {
-		return before, nil
+		s.endLoan(one)
 	}
 	var err error
-	before.state, err = marshalHash(one.hash)
-	return before, err
-}
-
-// mismatch brings the session back to before the call.
-func (s *Store) mismatch(one *session, before rewind, d oci.Digest, got string) error {
-	size := one.size.Load()
-	err := one.file.Truncate(before.size)
-	one.reset(before.algorithm)
-	if err == nil && before.size > 0 {
-		err = unmarshalHash(one.hash, before.state)
+	if one.loan == nil {
+		err = one.file.Truncate(before.size)
 	}
-	one.size.Store(before.size)
 	one.synced = min(one.synced, before.size)
+	err = errors.Join(err, one.rewind(before))
 	if err == nil && one.recorded > before.size { // a checkpoint ran ahead
 		err = s.record(one)
 	}
@@ -135,14 +124,9 @@ func (s *Store) publishUpload(ctx context.Context, one *session, d oci.Digest) e
 		if one.cancelled.Load() {
 			return oci.ErrUploadUnknown
 		}
-		return s.unpublished(one, errors.Join(err, s.repay(one)))
+		return s.unpublished(one, err)
 	}
-	if c.path != one.path {
-		_ = s.fs.Remove(one.path) // one that stays is an upload that is never finished
-	}
-	if one.side {
-		_ = s.fs.Remove(sidePath(one.path)) // one that stays is removed after the next start
-	}
+	s.published(one, d, c)
 	s.uploads.mu.Lock()
 	if s.uploads.open[one.id] == one {
 		delete(s.uploads.open, one.id)
@@ -152,13 +136,34 @@ func (s *Store) publishUpload(ctx context.Context, one *session, d oci.Digest) e
 	return nil
 }
 
+// published removes the names that a session has no more need of; its file's
+// comes first.
+func (s *Store) published(one *session, d oci.Digest, c candidate) {
+	if c.path != one.path {
+		_ = s.fs.Remove(one.path) // one that stays is an upload that is never finished
+	}
+	if one.side {
+		_ = s.fs.Remove(sidePath(one.path)) // one that stays is removed after the next start
+	}
+	if l := one.loan; l != nil && c.path == l.path {
+		l.path = "" // it is the blob's now
+	}
+	if one.named {
+		_ = s.fs.Remove(loanPath(one.path)) // like the side file
+	}
+	one.lent = false
+	if s.dedupe.on && one.algorithm == d.Algorithm() {
+		s.dedupe.marks.add(oci.Digest(strings.Clone(string(d))), one.marks)
+	}
+}
+
 // candidateOf is what is to become the blob of a session that is complete.
 func (s *Store) candidateOf(ctx context.Context, one *session, d oci.Digest, size int64) (candidate, error) {
 	if one.loan == nil {
 		one.loan = s.borrowChecked(ctx, one.repo, d, size)
 		one.written = one.loan != nil
 	}
-	if l := one.loan; l != nil && l.info.Size == size && s.vouch(l) == nil {
+	if l := one.loan; l != nil && l.digest == d && l.info.Size == size && s.prove(ctx, l) == nil {
 		return candidate{path: l.path, size: size}, nil
 	}
 	if err := s.repay(one); err != nil {
@@ -193,11 +198,19 @@ func (s *Store) completeContent(one *session, size int64) error {
 }
 
 // unpublished keeps the session of a blob that could not be published, if its
-// file is still there, so that the client can ask again.
+// content still has a name, or gets one, so that the client can ask again.
 func (s *Store) unpublished(one *session, err error) error {
-	if _, lost := s.fs.Lstat(one.path); durable.IsMissing(lost) {
+	if one.loan != nil && s.isLost(one.loan.path) {
+		err = errors.Join(err, s.repay(one))
+	}
+	if l := one.lends(); s.isLost(one.path) || l != nil && s.isLost(l.path) {
 		s.endUpload(one)
 		return err
 	}
 	return s.keepProgress(one, err)
+}
+
+func (s *Store) isLost(path string) bool {
+	_, err := s.fs.Lstat(path)
+	return durable.IsMissing(err)
 }

@@ -1,6 +1,7 @@
 package fsstore
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,6 +14,11 @@ func FuzzSlot(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	lent, err := encodeSlot(progress{sequence: 4, offset: 18, algorithm: oci.SHA256, state: make([]byte, 108), repo: "a/b", loan: oci.SHA512.FromString("")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(lent)
 	f.Add(good)
 	f.Add(good[:40])
 	f.Add([]byte(sideMagic))
@@ -137,5 +143,41 @@ func TestKeptWhileReplaced(t *testing.T) {
 	}
 	if err := s.journal.settle(); err != nil || kept() {
 		t.Errorf("settled afterwards: kept %v, %v", kept(), err)
+	}
+}
+
+// TestWanted bounds what is remembered, in number and in time.
+func TestWanted(t *testing.T) {
+	var w wanted
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	digest := func(n int) oci.Digest { return oci.SHA256.FromString(fmt.Sprint(n)) }
+	for n := range wantedKept + 10 {
+		w.add("a", digest(n), at)
+		w.add("a", digest(n), at)
+	}
+	got := w.of("a", at)
+	if len(w.last) != wantedKept || len(got) != wantedTried || got[0] != digest(wantedKept+9) || got[1] != digest(wantedKept+8) {
+		t.Errorf("%d kept, %v", len(w.last), got)
+	}
+	if got := append(w.of("b", at), w.of("a", at.Add(wantedFor))...); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestMarks forgets the oldest blobs.
+func TestMarks(t *testing.T) {
+	var m marks
+	digest := func(n int) oci.Digest { return oci.SHA256.FromString(fmt.Sprint(n)) }
+	for n := range 6 {
+		m.add(digest(n), make([]mark, marksPerBlob))
+		m.add(digest(n), make([]mark, 1))
+	}
+	for n := range 6 {
+		if has := m.of(digest(n)) != nil; has != (n >= 2) {
+			t.Errorf("%d: %v", n, has)
+		}
+	}
+	if m.count != marksInAll || len(m.order) != 4 {
+		t.Errorf("%d marks, %d blobs", m.count, len(m.order))
 	}
 }

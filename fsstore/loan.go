@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"hash"
 	"io/fs"
 	"syscall"
 	"time"
@@ -16,10 +17,16 @@ import (
 // loan is a second name, in the private directory, for a blob that the root
 // holds already. It cannot vanish, and becomes the new blob by a rename.
 type loan struct {
-	path   string
+	path   string // "" when it is a blob's
 	f      durable.File
 	info   durable.Info
 	digest oci.Digest
+	// marks are those of the digest, where the content is known to be its;
+	// trusted says that it is.
+	marks   []mark
+	trusted bool
+	settled bool  // its content is durable
+	since   int64 // from where on this process has compared it
 }
 
 // borrow finds a copy of a blob that may be linked to:
@@ -67,6 +74,9 @@ func (s *Store) borrowFrom(ctx context.Context, holder oci.Repo, d oci.Digest, s
 		s.giveBack(l) // it was replaced meanwhile
 		return nil, false
 	}
+	if l.trusted = s.trusts(d, l.info); l.trusted {
+		l.marks = s.dedupe.marks.of(d)
+	}
 	return l, false
 }
 
@@ -111,7 +121,9 @@ func (s *Store) giveBack(l *loan) {
 	if l == nil {
 		return
 	}
-	_ = s.fs.Remove(l.path)
+	if l.path != "" {
+		_ = s.fs.Remove(l.path)
+	}
 	if l.f != nil {
 		l.f.Close()
 	}
@@ -139,6 +151,15 @@ func (s *Store) verify(ctx context.Context, l *loan) error {
 		return oci.Errorf(oci.ErrDigestInvalid, "the stored content has digest %s:%s, not %s", l.digest.Algorithm(), got, l.digest)
 	}
 	return nil
+}
+
+// prove is vouch for a loan that was found equal to what arrived, which has the
+// loan's digest; where an earlier process compared a part, it is read again.
+func (s *Store) prove(ctx context.Context, l *loan) error {
+	if l.since > 0 {
+		return s.check(ctx, l)
+	}
+	return s.vouch(l)
 }
 
 // vouch makes durable a loan whose content was found right, so that it can
@@ -190,6 +211,47 @@ func (s *Store) usable(l *loan) error {
 		return &fs.PathError{Op: "link", Path: string(l.digest), Err: syscall.ENOENT}
 	}
 	return nil
+}
+
+// takes reports whether bytes that arrived are the loan's at the session's end,
+// and then counts them as arrived. Where the hash of the loan's content up to
+// their end is known, that tells it; else they are compared.
+func (s *Store) takes(one *session, p []byte) (bool, error) {
+	l, before := one.loan, one.size.Load()
+	after := before + int64(len(p))
+	if after > l.info.Size {
+		return false, nil
+	}
+	if !l.tells(one.algorithm, after) {
+		same := s.equals(l, before, p)
+		if same {
+			one.absorb(p)
+		}
+		return same, nil
+	}
+	at, err := one.mark()
+	if err != nil {
+		return false, err
+	}
+	one.absorb(p)
+	if l.begins(one.hash, after) {
+		return true, nil
+	}
+	return false, one.rewind(at)
+}
+
+// tells reports whether the hash of the loan's first n bytes is known.
+func (l *loan) tells(a oci.Algorithm, n int64) bool {
+	return l.trusted && a == l.digest.Algorithm() && (n == l.info.Size || n%stride == 0 && n/stride <= int64(len(l.marks)))
+}
+
+// begins reports whether h is the hash of the loan's first n bytes, which is
+// known.
+func (l *loan) begins(h hash.Hash, n int64) bool {
+	if n == l.info.Size {
+		return hex.EncodeToString(h.Sum(nil)) == l.digest.Encoded()
+	}
+	return markOf(h) == l.marks[n/stride-1]
 }
 
 // equals compares a loan's content at an offset.

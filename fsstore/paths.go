@@ -116,7 +116,13 @@ const longMark = "#"
 // sidePath is where the running hash of an upload is kept.
 func sidePath(upload string) string { return upload + sideSuffix }
 
-const sideSuffix = "=state"
+// loanPath is a blob's second name that is the content of an upload.
+func loanPath(upload string) string { return upload + loanSuffix }
+
+const (
+	sideSuffix = "=state"
+	loanSuffix = "=loan"
+)
 
 // parseUploadName is the session whose content a file in uploadsDir holds, and
 // its repository, "" where only the side file tells it.

@@ -1,6 +1,7 @@
 package fsstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,17 @@ func (e *brokenError) Unwrap() error { return e.err }
 // recorded, so that a process that is killed does not lose all of it.
 const checkpointWindows = 8
 
+// receiveChunk is receive of a chunk; where it is the first one, and the
+// beginning of a blob that the root holds, nothing of it is written.
+func (s *Store) receiveChunk(ctx context.Context, one *session, r io.Reader) error {
+	if r == nil || one.size.Load() > 0 || one.loan != nil {
+		return s.receive(ctx, one, r)
+	}
+	buffer := s.buffers.get()
+	defer s.buffers.put(buffer)
+	return s.receive(ctx, one, s.recognise(ctx, one, r, *buffer))
+}
+
 // receive appends what r yields. What had arrived before a failure is kept.
 func (s *Store) receive(ctx context.Context, one *session, r io.Reader) error {
 	if r == nil {
@@ -30,15 +42,24 @@ func (s *Store) receive(ctx context.Context, one *session, r io.Reader) error {
 	}
 	buffer := s.buffers.get()
 	defer s.buffers.put(buffer)
+	var wide *[]byte
+	if one.loan != nil {
+		wide = s.strides.get()
+		defer s.strides.put(wide)
+	}
 	for {
-		n, failed := fill(r, *buffer)
+		piece := *buffer
+		if one.loan != nil && wide != nil { // up to where the loan tells most cheaply
+			piece = (*wide)[:stride-one.size.Load()%stride]
+		}
+		n, failed := fill(r, piece)
 		if err := ctx.Err(); err != nil && failed == nil {
 			failed = err
 		}
 		if one.cancelled.Load() {
 			return oci.ErrUploadUnknown
 		}
-		if err := s.accept(one, (*buffer)[:n]); err != nil {
+		if err := s.accept(one, piece[:n]); err != nil {
 			return err
 		}
 		if failed == io.EOF {
@@ -71,7 +92,8 @@ func fill(r io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
-// accept writes bytes at the session's end and hashes them.
+// accept writes bytes at the session's end and hashes them, unless a loan has
+// them.
 func (s *Store) accept(one *session, p []byte) error {
 	if len(p) == 0 {
 		return nil
@@ -81,20 +103,21 @@ func (s *Store) accept(one *session, p []byte) error {
 	}
 	before := one.size.Load()
 	if one.loan != nil {
-		if s.equals(one.loan, before, p) {
-			one.hash.Write(p)
-			one.size.Store(before + int64(len(p)))
+		taken, err := s.takes(one, p)
+		if err != nil {
+			return &brokenError{err}
+		}
+		if taken {
 			one.modified.Store(s.now().UnixNano())
-			return nil
+			return s.checkpointLoan(one, before)
 		}
 		if err := s.repay(one); err != nil {
 			return err
 		}
 	}
 	n, err := one.file.WriteAt(p, before)
-	one.hash.Write(p[:n])
+	one.absorb(p[:n])
 	after := before + int64(n)
-	one.size.Store(after)
 	one.modified.Store(s.now().UnixNano())
 	s.space.spend(int64(n))
 	if err != nil {
@@ -107,6 +130,18 @@ func (s *Store) accept(one *session, p []byte) error {
 		return &brokenError{err}
 	}
 	return s.checkpoint(one, after/s.window)
+}
+
+// checkpointLoan is checkpoint for bytes that were not written.
+func (s *Store) checkpointLoan(one *session, before int64) error {
+	every := s.window * checkpointWindows
+	if one.size.Load()/every == before/every {
+		return nil
+	}
+	if err := s.record(one); err != nil {
+		return asBroken(err)
+	}
+	return nil
 }
 
 // checkpoint is called after each full window.
@@ -133,49 +168,69 @@ func asBroken(err error) error {
 }
 
 // repay writes into a session's file what a loan stands for, and gives the
-// loan back.
+// loan back. On failure the loan stays, so that nothing is lost.
 func (s *Store) repay(one *session) error {
 	l, size := one.loan, one.size.Load()
 	if l == nil {
 		return nil
 	}
-	defer s.endLoan(one)
-	if one.written || one.cancelled.Load() {
+	if one.written || one.cancelled.Load() || size == 0 {
+		s.endLoan(one)
 		return nil
 	}
 	if err := s.usable(l); err != nil {
 		return &brokenError{err} // what arrived was compared with bytes that are gone
 	}
 	if err := s.space.need(size); err != nil {
-		one.size.Store(0)
-		one.reset(one.algorithm)
 		return err
 	}
+	if err := s.copyLoan(one, l, size); err != nil {
+		return asBroken(errors.Join(err, one.file.Truncate(0)))
+	}
+	one.synced = 0
+	s.endLoan(one)
+	return nil
+}
+
+// copyLoan copies the first size bytes of a loan to the session's file, and
+// makes sure that they are what had arrived: the file may have been damaged.
+func (s *Store) copyLoan(one *session, l *loan, size int64) error {
 	buffer := s.buffers.get()
 	defer s.buffers.put(buffer)
+	h := one.algorithm.Hash()
 	for off := int64(0); off < size; {
 		if err := s.journal.touch(); err != nil {
-			return &brokenError{err}
+			return err
 		}
 		part := (*buffer)[:min(int64(len(*buffer)), size-off)]
 		if _, err := l.f.ReadAt(part, off); err != nil && err != io.EOF {
-			return &brokenError{err}
+			return err
 		}
 		n, err := one.file.WriteAt(part, off)
 		if err == nil {
 			err = advanceWindows(one.file, s.window, off, off+int64(n))
 		}
 		if err != nil {
-			return &brokenError{err}
+			return err
 		}
+		h.Write(part[:n])
 		s.space.spend(int64(n))
 		off += int64(n)
+	}
+	if !bytes.Equal(h.Sum(nil), one.hash.Sum(nil)) {
+		s.distrust(l.digest, l.info)
+		return fmt.Errorf("the copy of %s that is stored has been damaged; push it again", l.digest)
 	}
 	return nil
 }
 
-// endLoan gives a session's loan back.
+// endLoan gives a session's loan back. Its name stays where the side file
+// tells of it.
 func (s *Store) endLoan(one *session) {
-	s.giveBack(one.loan)
+	l := one.loan
+	if l != nil && one.lent && l.path == loanPath(one.path) {
+		l.path = ""
+	}
+	s.giveBack(l)
 	one.loan, one.written = nil, false
 }

@@ -2,7 +2,6 @@ package fsstore
 
 import (
 	"context"
-	"errors"
 	"hash"
 	"sync"
 	"sync/atomic"
@@ -44,6 +43,7 @@ type session struct {
 	file      durable.File
 	algorithm oci.Algorithm
 	hash      hash.Hash // of the bytes that have arrived
+	marks     []mark    // of them, as far as they were seen
 	sequence  uint64    // of the last slot of the side file
 	side      bool      // there is a side file
 	listed    bool      // its name is durable, and so is the session's
@@ -53,6 +53,8 @@ type session struct {
 	// to its bytes; written says that the file has them nevertheless.
 	loan    *loan
 	written bool
+	lent    bool // the side file says that a loan at loanPath is the content
+	named   bool // there may be a file at loanPath
 }
 
 var errBusy = oci.Errorf(oci.ErrRangeInvalid, "another request is writing to this upload; ask for its status and go on from there when it has ended")
@@ -145,7 +147,7 @@ func (s *Store) release(one *session) {
 	one.free()
 	if u.open[one.id] != one { // it ended, or was cancelled
 		u.mu.Unlock()
-		one.close()
+		s.shut(one)
 		return
 	}
 	u.clock++
@@ -156,7 +158,7 @@ func (s *Store) release(one *session) {
 	}
 	u.mu.Unlock()
 	if oldest != nil {
-		oldest.close()
+		s.shut(oldest)
 	}
 }
 
@@ -186,141 +188,29 @@ func (s *Store) forget(one *session) {
 	}
 	one.free()
 	s.uploads.mu.Unlock()
-	one.close()
+	s.shut(one)
 }
 
-func (one *session) close() {
+// shut closes a session's files.
+func (s *Store) shut(one *session) {
 	if one.file != nil {
 		one.file.Close()
 		one.file = nil
 	}
+	s.endLoan(one)
 }
 
-func (u *uploads) closeAll() {
+// closeSessions closes those that nobody writes to.
+func (s *Store) closeSessions() {
+	u := &s.uploads
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for id, one := range u.open {
 		if !one.busy {
-			one.close()
+			s.shut(one)
 		}
 		delete(u.open, id)
 	}
-}
-
-// resume opens a session's file where a process before, or this one, left it.
-func (s *Store) resume(ctx context.Context, one *session) error {
-	f, err := s.fs.OpenWrite(one.path)
-	if err != nil {
-		if durable.IsMissing(err) || s.readOnly {
-			return oci.ErrUploadUnknown
-		}
-		return s.fail("open an upload", one.repo, err)
-	}
-	one.file = f
-	info, err := f.Stat()
-	if err == nil && (info.Kind != durable.Regular || info.Links != 1) {
-		err = oci.ErrUploadUnknown // a power cut left the name of what is a blob now
-	}
-	if err == nil {
-		err = s.restore(ctx, one, info)
-	}
-	return s.fail("open an upload", one.repo, err)
-}
-
-// restore brings a session to the last recorded progress, or to its beginning
-// where there is none, or where its file does not hold it.
-func (s *Store) restore(ctx context.Context, one *session, info durable.Info) error {
-	p, err := readSide(s.fs, sidePath(one.path))
-	if err != nil && !durable.IsMissing(err) && !errors.Is(err, errSlot) {
-		return err
-	}
-	one.side = err == nil || errors.Is(err, errSlot)
-	if err != nil || p.repo != one.repo {
-		p = progress{algorithm: oci.SHA256}
-	}
-	one.sequence = p.sequence
-	one.reset(p.algorithm)
-	if p.offset > 0 && p.offset <= info.Size {
-		if err := s.adopt(ctx, one, p, info); err != nil {
-			return err
-		}
-	}
-	size := one.size.Load()
-	one.recorded, one.synced = size, size
-	one.modified.Store(info.Modified)
-	if info.Size == size {
-		return nil
-	}
-	return one.file.Truncate(size)
-}
-
-// adopt takes over a recorded progress. Content that an unclean stop may have
-// torn is hashed anew; where it is not what had arrived, the session begins
-// anew.
-func (s *Store) adopt(ctx context.Context, one *session, p progress, info durable.Info) error {
-	err := unmarshalHash(one.hash, p.state)
-	if err != nil || s.suspects.contains(info.Modified) {
-		one.reset(p.algorithm)
-		if err := s.hashFile(ctx, one.hash, one.file, p.offset); err != nil {
-			return err
-		}
-		state, err := marshalHash(one.hash)
-		if err != nil || string(state) != string(p.state) {
-			one.reset(p.algorithm)
-			return err
-		}
-	}
-	one.size.Store(p.offset)
-	return nil
-}
-
-// reset makes the session an empty one.
-func (one *session) reset(a oci.Algorithm) {
-	one.algorithm, one.hash = a, a.Hash()
-	one.size.Store(0)
-}
-
-// record keeps the session's progress across a restart:
-//
-//	[fdatasync(content)], write the slot, [fdatasync(side file)], [fsync(uploads)]
-func (s *Store) record(one *session) error {
-	size := one.size.Load()
-	if one.side && one.recorded == size && (one.listed || !s.commit) {
-		return nil
-	}
-	if err := s.syncContent(one); err != nil {
-		return err
-	}
-	state, err := marshalHash(one.hash)
-	if err != nil {
-		return err
-	}
-	p := progress{sequence: one.sequence + 1, offset: size, algorithm: one.algorithm, state: state, repo: one.repo}
-	if _, err := writeSide(s.fs, sidePath(one.path), p, s.commit); err != nil {
-		return err
-	}
-	one.sequence, one.recorded, one.side = p.sequence, size, true
-	if !s.commit || one.listed {
-		return nil
-	}
-	if err := s.dirs.Sync(s.fs, uploadsDir); err != nil {
-		return err
-	}
-	one.listed = true
-	return nil
-}
-
-// syncContent makes durable what has arrived, with commit.
-func (s *Store) syncContent(one *session) error {
-	size := one.size.Load()
-	if !s.commit || one.synced == size {
-		return nil
-	}
-	if err := one.file.Sync(); err != nil {
-		return err
-	}
-	one.synced = size
-	return nil
 }
 
 // age is when the last byte of a session arrived.

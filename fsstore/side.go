@@ -15,12 +15,13 @@ import (
 // A side file keeps the running hash of an upload. It has two slots that are
 // written in turn, so that a torn write leaves the one before:
 //
-//	magic(8) sequence(8) offset(8) algorithm(1+n) state(2+n) repository(2+n) crc32c(4)
+//	magic(8) sequence(8) offset(8) algorithm(1+n) state(2+n) repository(2+n) [loan(1+n)] crc32c(4)
 //
 // Numbers are little-endian. With commit a slot is written only after the
-// content up to its offset is durable.
+// content up to its offset is durable. A loan is there with another magic.
 const (
 	sideMagic = "berthup1"
+	loanMagic = "berthup2"
 	slotSize  = 1024
 )
 
@@ -31,18 +32,26 @@ type progress struct {
 	algorithm oci.Algorithm
 	state     []byte // of the hash, encoding.BinaryMarshaler
 	repo      oci.Repo
+	loan      oci.Digest // of the blob whose beginning is the content; "": the file has it
 }
 
 var errSlot = errors.New("no valid slot")
 
 // encodeSlot fails where the fields do not fit.
 func encodeSlot(p progress) ([]byte, error) {
-	b := append(make([]byte, 0, slotSize), sideMagic...)
+	magic := sideMagic
+	if p.loan != "" {
+		magic = loanMagic
+	}
+	b := append(make([]byte, 0, slotSize), magic...)
 	b = binary.LittleEndian.AppendUint64(b, p.sequence)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.offset))
 	b = append(append(b, byte(len(p.algorithm))), p.algorithm...)
 	b = append(binary.LittleEndian.AppendUint16(b, uint16(len(p.state))), p.state...)
 	b = append(binary.LittleEndian.AppendUint16(b, uint16(len(p.repo))), p.repo...)
+	if p.loan != "" {
+		b = append(append(b, byte(len(p.loan))), p.loan...)
+	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 	if len(b) > slotSize {
 		return nil, errSlot
@@ -58,8 +67,15 @@ func decodeSlot(b []byte) (progress, error) {
 	p.algorithm = oci.Algorithm(r.take(int(r.uint(1))))
 	p.state = r.take(int(r.uint(2)))
 	p.repo = oci.Repo(r.take(int(r.uint(2))))
+	lent := string(magic) == loanMagic
+	if lent {
+		p.loan = oci.Digest(r.take(int(r.uint(1))))
+	}
 	sum := crc32.Checksum(b[:r.at], crc32.MakeTable(crc32.Castagnoli))
-	if uint64(sum) != r.uint(4) || r.short || string(magic) != sideMagic || p.offset < 0 {
+	if uint64(sum) != r.uint(4) || r.short || string(magic) != sideMagic && !lent || p.offset < 0 {
+		return progress{}, errSlot
+	}
+	if _, err := oci.ParseDigest(string(p.loan)); lent && err != nil {
 		return progress{}, errSlot
 	}
 	if _, err := oci.ParseAlgorithm(string(p.algorithm)); err != nil {

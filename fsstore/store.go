@@ -66,6 +66,7 @@ type Store struct {
 	dedupe   dedupe
 	uploads  uploads
 	buffers  bufferPool
+	strides  stridePool
 
 	quarantine quarantine
 	trimmed    int64 // when damaged files were last looked through; of Run alone
@@ -197,7 +198,7 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) close() error {
-	s.uploads.closeAll()
+	s.closeSessions()
 	var err error
 	if !s.readOnly {
 		err = s.journal.close()

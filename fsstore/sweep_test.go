@@ -33,7 +33,7 @@ func existing(w *world) error {
 }
 
 func operations() []operation {
-	return append(sharing(), []operation{
+	return append(append(sharing(), recognising()...), []operation{
 		{"put in a new repository", nothing, func(w *world) error { return w.put("x/y", small) }},
 		{"put in a repository", existing, func(w *world) error { return w.put("a", other) }},
 		{"put again", existing, func(w *world) error { return w.put("a", small) }},

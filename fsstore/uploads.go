@@ -44,7 +44,7 @@ func (s *Store) CreateUpload(ctx context.Context, repo oci.Repo, algorithm oci.A
 	one.reset(algorithm)
 	if err := s.beginUpload(one); err != nil {
 		s.removeUpload(one)
-		one.close()
+		s.shut(one)
 		return "", s.fail("begin an upload", repo, err)
 	}
 	s.uploads.mu.Lock()
@@ -76,6 +76,9 @@ func (s *Store) beginUpload(one *session) (err error) {
 func (s *Store) removeUpload(one *session) {
 	_ = s.fs.Remove(one.path)
 	_ = s.fs.Remove(sidePath(one.path))
+	if one.named {
+		_ = s.fs.Remove(loanPath(one.path))
+	}
 }
 
 // StatUpload is oci.Uploads.StatUpload.
@@ -115,7 +118,7 @@ func (s *Store) StatUpload(ctx context.Context, repo oci.Repo, id oci.UploadID) 
 func (s *Store) AppendUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, at int64, r io.Reader) (int64, error) {
 	var size int64
 	err := s.withUpload(ctx, repo, id, at, func(one *session) error {
-		err := s.receive(ctx, one, r)
+		err := s.receiveChunk(ctx, one, r)
 		err = s.keepProgress(one, err)
 		size = one.size.Load()
 		return err
@@ -195,10 +198,11 @@ func (s *Store) CancelUpload(ctx context.Context, repo oci.Repo, id oci.UploadID
 	}
 	u.mu.Unlock()
 	if idle {
-		one.close()
+		s.shut(one)
 	}
 	err := s.fs.Remove(uploadPath(repo, id))
 	_ = s.fs.Remove(sidePath(uploadPath(repo, id)))
+	_ = s.fs.Remove(loanPath(uploadPath(repo, id)))
 	if durable.IsMissing(err) {
 		return oci.ErrUploadUnknown
 	}
@@ -226,7 +230,13 @@ func (s *Store) WalkUploads(ctx context.Context, fn func(oci.UploadInfo) error) 
 		if err != nil {
 			return fmt.Errorf("look at an upload: %w", err)
 		}
-		return fn(oci.UploadInfo{ID: id, Repo: repo, Size: info.Size, Modified: time.Unix(0, info.Modified)})
+		size := info.Size
+		if size == 0 { // it may be a loan
+			if p, err := readSide(s.fs, sidePath(uploadsDir+"/"+name)); err == nil && p.loan != "" {
+				size = p.offset
+			}
+		}
+		return fn(oci.UploadInfo{ID: id, Repo: repo, Size: size, Modified: time.Unix(0, info.Modified)})
 	})
 	if durable.IsMissing(err) {
 		return nil
@@ -240,12 +250,15 @@ func (s *Store) sideRepo(upload string) (oci.Repo, error) {
 	return p.repo, err
 }
 
-// orphanedSides are the side files of uploads that are gone, and uploads of
-// which nobody can tell the repository, since a start was cut short.
+// orphanedSides are the side files and the loans of uploads that are gone, and
+// uploads of which nobody can tell the repository, since a start was cut short.
 func (s *Store) orphanedSides() []string {
 	var orphans []string
 	_ = s.fs.ReadDir(uploadsDir, func(name string, _ durable.Kind) error {
 		content, side := strings.CutSuffix(name, sideSuffix)
+		if !side {
+			content, side = strings.CutSuffix(name, loanSuffix)
+		}
 		if !side {
 			if _, repo, ok := parseUploadName(name); ok && repo == "" {
 				path := uploadsDir + "/" + name

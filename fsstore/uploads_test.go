@@ -91,7 +91,7 @@ func TestTornUpload(t *testing.T) {
 // uploadFile is the name of a session's file.
 func (w *world) uploadFile(id oci.UploadID) (found string) {
 	_ = w.fs.ReadDir(".berth/uploads", func(name string, _ durable.Kind) error {
-		if strings.HasPrefix(name, string(id)) && !strings.HasSuffix(name, "=state") {
+		if strings.HasPrefix(name, string(id)) && !strings.HasSuffix(name, "=state") && !strings.HasSuffix(name, "=loan") {
 			found = name
 		}
 		return nil

@@ -2,6 +2,7 @@ package fsstore
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -41,6 +42,35 @@ func (p *bufferPool) get() *[]byte {
 }
 
 func (p *bufferPool) put(b *[]byte) { p.pool.Put(b) }
+
+// stridePool has a few larger buffers, for what is only hashed.
+type stridePool struct {
+	pool sync.Pool
+	used atomic.Int32
+}
+
+// stridesMost is how many of them there are; others get by with less.
+const stridesMost = 8
+
+// get is nil when all are in use.
+func (p *stridePool) get() *[]byte {
+	if p.used.Add(1) > stridesMost {
+		p.used.Add(-1)
+		return nil
+	}
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, stride)
+	return &b
+}
+
+func (p *stridePool) put(b *[]byte) {
+	if b != nil {
+		p.pool.Put(b)
+		p.used.Add(-1)
+	}
+}
 
 // advanceWindows is called when a file has grown from one size to another.
 // Each window that is full is sent to the medium, and the one before it is

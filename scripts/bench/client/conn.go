@@ -7,6 +7,7 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -103,7 +104,7 @@ func (c *Conn) exchange(head []byte, body [][]byte) (Answer, error) {
 		return Answer{}, err
 	}
 	a, err := c.ReadHead()
-	if err != nil {
+	if err != nil || bytes.HasPrefix(head, []byte("HEAD ")) {
 		return a, err
 	}
 	return a, c.drop(a.Length)

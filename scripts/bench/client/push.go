@@ -14,8 +14,21 @@ func (c *Conn) PushBlob(repo string, b Blob) error {
 	return c.closeSession(location, b.Digest, b)
 }
 
-// StreamBlob pushes a blob as clients push layers: POST, one PATCH with all
-// of it, and an empty PUT (end-4a, end-5, end-6).
+// OfferBlob pushes a blob as clients push layers: they ask for it, and where
+// it is not there, stream it (end-2, then StreamBlob).
+func (c *Conn) OfferBlob(repo string, b Blob) error {
+	a, err := c.Do(Head("HEAD", BlobPath(repo, b.Digest), -1))
+	if err != nil {
+		return fmt.Errorf("HEAD of a blob: %w", err)
+	}
+	if err := a.Want(404, "HEAD of a blob"); err != nil {
+		return err
+	}
+	return c.StreamBlob(repo, b)
+}
+
+// StreamBlob pushes a blob by POST, one PATCH with all of it, and an empty PUT
+// (end-4a, end-5, end-6).
 func (c *Conn) StreamBlob(repo string, b Blob) error {
 	location, err := c.openSession(repo)
 	if err != nil {

@@ -25,7 +25,7 @@ func repush(e *Env) ([]report.Line, error) {
 		push func(c *client.Conn, repo string, b client.Blob) error
 	}{
 		{"POST and PUT", (*client.Conn).PushBlob},
-		{"POST, PATCH and PUT", (*client.Conn).StreamBlob},
+		{"HEAD, POST, PATCH and PUT", (*client.Conn).OfferBlob},
 		{"mount", func(c *client.Conn, repo string, b client.Blob) error { return c.MountBlob(repo, repoName(0), b) }},
 	} {
 		var ratios, wrote []float64
@@ -67,7 +67,7 @@ func repushTurn(i *instance, push func(*client.Conn, string, client.Blob) error)
 		err := conn.PushManifest(repo, tagName(0), image.Manifest(0))
 		return time.Since(began), err
 	}
-	first, err := all(repoName(0), (*client.Conn).StreamBlob)
+	first, err := all(repoName(0), (*client.Conn).OfferBlob)
 	if err != nil {
 		return 0, 0, err
 	}
