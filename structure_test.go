@@ -63,6 +63,7 @@ var onlyIn = map[string][]string{
 	"berth/fsstore/archive/archivetest": {"nowhere but tests"},
 	"berth/oci/ocitest":                 {"nowhere but tests"},
 	"berth/fsstore/simfs":               {"nowhere but tests"},
+	"berth/s3lite/s3test":               {"nowhere but tests"},
 	"testing":                           {"berth/oci/ocitest", "berth/fsstore/archive/archivetest"},
 }
 
