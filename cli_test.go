@@ -58,18 +58,20 @@ func commandLineDir(t *testing.T) string {
 	return dir
 }
 
-// TestCommandLine runs the program in a copy of testdata/cli and compares exit
-// status, output and errors with a file each.
-func TestCommandLine(t *testing.T) {
-	dir := commandLineDir(t)
-	for _, c := range []struct {
-		name string
-		args string
-		env  []string
-	}{
+// commandLine is one run of the program.
+type commandLine struct {
+	name string
+	args string
+	env  []string
+}
+
+// commandLines are what TestCommandLine runs.
+func commandLines() []commandLine {
+	return []commandLine{
 		{name: "nothing"},
 		{name: "unknown", args: "server"},
 		{name: "help", args: "help"},
+		{name: "help-unknown", args: "help me"},
 		{name: "help-flag", args: "--help"},
 		{name: "serve-help", args: "serve --help"},
 		{name: "serve-flag", args: "serve --rot /srv"},
@@ -105,7 +107,14 @@ func TestCommandLine(t *testing.T) {
 		{name: "verify-environment", args: "verify ok.toml", env: []string{"BERTH_HTTP_PORT=a", "BERTH_STORAGE_GC=true"}},
 		{name: "verify-machine", args: "verify machine.toml"},
 		{name: "verify-missing", args: "verify none.toml"},
-	} {
+	}
+}
+
+// TestCommandLine runs the program in a copy of testdata/cli and compares exit
+// status, output and errors with a file each.
+func TestCommandLine(t *testing.T) {
+	dir := commandLineDir(t)
+	for _, c := range commandLines() {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := exec.Command(berthBinary, strings.Fields(c.args)...)
 			cmd.Dir = dir

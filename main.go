@@ -14,9 +14,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"berth/config"
+	"berth/config/manual"
 	"berth/httpd"
 	"berth/oci"
 	"berth/oci/registry"
@@ -34,7 +36,7 @@ usage:
               [--plain-http] [--mirror UPSTREAM[=PREFIX],...]
               [--write] [--root DIR] [--force]
   berth version
-  berth help
+  berth help [PAGE]
 
 serve    answers requests until SIGTERM or SIGINT; SIGHUP reloads CONFIG.
          Without CONFIG it listens at 127.0.0.1:5000 and keeps its data in
@@ -67,6 +69,9 @@ client-config
            --root DIR           below which to install them, / otherwise
            --force              replace also what somebody else wrote
 version  prints the version.
+help     prints this, or a page: berth.toml, a configuration with every key;
+         berth.1 and berth.toml.5, manual pages (berth help berth.1 | man -l -);
+         bash, zsh and fish, completion for a shell.
 
 CONFIG is a TOML or JSON file. Each of its keys can be set by a variable of the
 environment too: BERTH_HTTP_PORT sets http.port. Flags win over variables, and
@@ -120,7 +125,7 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 	case "version", "--version", "-version":
 		return printVersion(args[1:], stdout)
 	case "help", "--help", "-help", "-h":
-		return printUsage(stdout)
+		return help(args[1:], stdout)
 	}
 	return usageError(fmt.Sprintf("berth: unknown command %q; see berth help", args[0]))
 }
@@ -129,6 +134,19 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 type usageError string
 
 func (e usageError) Error() string { return string(e) }
+
+// help prints the usage, or a page of the manual.
+func help(args []string, stdout io.Writer) error {
+	if len(args) == 0 {
+		return printUsage(stdout)
+	}
+	page, ok := manual.Page(args[0], usage, versionString())
+	if !ok || len(args) > 1 {
+		return usageError("berth help: takes one page of " + strings.Join(manual.Names(), ", "))
+	}
+	_, err := io.WriteString(stdout, page)
+	return err
+}
 
 func printUsage(stdout io.Writer) error {
 	_, err := fmt.Fprint(stdout, usage)

@@ -24,6 +24,7 @@ var mayImport = []mapRow{
 	{"berth", []string{"berth/..."}},
 	{"berth/config", nil},
 	{"berth/config/client", nil},
+	{"berth/config/manual", []string{"berth/config", "berth/config/client"}},
 	{"berth/oci", nil},
 	{"berth/oci/glob", nil},
 	{"berth/oci/budget", []string{"berth/oci"}},
