@@ -286,6 +286,15 @@ func (s *Store) hasBlob(ctx context.Context, repo oci.Repo, d oci.Digest, size i
 // DeleteBlob is oci.Blobs.DeleteBlob: unlink, [fsync(directory)]. It writes
 // nothing, so that it works on a full medium.
 func (s *Store) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	return s.deleteBlob(ctx, repo, d, s.commit)
+}
+
+// DiscardBlob is oci.Discarder.DiscardBlob: unlink.
+func (s *Store) DiscardBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	return s.deleteBlob(ctx, repo, d, false)
+}
+
+func (s *Store) deleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest, durably bool) error {
 	if s.readOnly {
 		return oci.ErrReadOnly
 	}
@@ -300,8 +309,10 @@ func (s *Store) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) err
 	}
 	s.forgetHolder(ctx, repo, d)
 	s.pending.trust(key)
-	if !s.commit {
-		s.journal.loosen()
+	if !durably {
+		if !s.commit {
+			s.journal.loosen()
+		}
 		return nil
 	}
 	return s.fail("delete a blob", repo, s.dirs.Sync(s.fs, algorithmDir(repo, d.Algorithm())))

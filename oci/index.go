@@ -77,6 +77,15 @@ func (x *Index) Entries(yield func(*Entry) bool) {
 	}
 }
 
+// All are all entries, those that are kept only among them.
+func (x *Index) All(yield func(*Entry) bool) {
+	for _, e := range x.entries {
+		if !yield(e) {
+			return
+		}
+	}
+}
+
 // Unvetted is how many entries are served of which berth has not read the
 // manifest.
 func (x *Index) Unvetted() int { return x.unvetted }

@@ -174,6 +174,14 @@ type Changes interface {
 	BlobsChanged(ctx context.Context, repo Repo) (time.Time, error)
 }
 
+// Discarder is what a store may also be that can delete blobs with less care,
+// and so with fewer writes to the medium. Without it DeleteBlob does.
+type Discarder interface {
+	// DiscardBlob is DeleteBlob for content that nobody needs: a power cut may
+	// undo it.
+	DiscardBlob(ctx context.Context, repo Repo, d Digest) error
+}
+
 // Leftovers is what a store may also be that keeps files of which the other
 // ports tell nothing. Without it there are none.
 type Leftovers interface {

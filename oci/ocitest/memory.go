@@ -32,12 +32,16 @@ type Memory struct {
 	lost    map[oci.Digest]*lost
 }
 
-var _ oci.Store = (*Memory)(nil)
+var (
+	_ oci.Store   = (*Memory)(nil)
+	_ oci.Changes = (*Memory)(nil)
+)
 
 type repository struct {
 	blobs   map[oci.Digest]blob
 	index   []byte // nil: none yet
 	version oci.Version
+	changed time.Time // when a blob or the index last did
 }
 
 type blob struct {
@@ -140,6 +144,7 @@ func (m *Memory) add(repo oci.Repo, d oci.Digest, b blob) {
 		return
 	}
 	b.modified = m.Now()
+	r.changed = b.modified
 	b.shared.links.Add(1)
 	r.blobs[d] = b
 	m.heal(d, b)
@@ -170,6 +175,7 @@ func (m *Memory) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) er
 		return oci.ErrBlobUnknown
 	}
 	b.shared.links.Add(-1)
+	r.changed = m.Now()
 	delete(r.blobs, d)
 	return nil
 }
@@ -215,6 +221,7 @@ func (m *Memory) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, 
 	}
 	r := m.create(repo)
 	m.swaps++
+	r.changed = m.Now()
 	r.index, r.version = bytes.Clone(index), oci.Version(strconv.Itoa(m.swaps))
 	return r.version, nil
 }
@@ -233,6 +240,17 @@ func (m *Memory) WalkRepos(ctx context.Context, after oci.Repo, fn func(oci.Repo
 		}
 	}
 	return nil
+}
+
+// BlobsChanged implements oci.Changes.
+func (m *Memory) BlobsChanged(ctx context.Context, repo oci.Repo) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.repos[repo]
+	if r == nil {
+		return time.Time{}, oci.ErrNameUnknown
+	}
+	return r.changed, nil
 }
 
 // DeleteRepo implements oci.Repos.

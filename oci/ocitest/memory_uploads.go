@@ -39,7 +39,7 @@ func (m *Memory) CreateUpload(ctx context.Context, repo oci.Repo, a oci.Algorith
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	id := newID()
-	m.uploads[id] = &upload{repo: repo, modified: time.Now()}
+	m.uploads[id] = &upload{repo: repo, modified: m.Now()}
 	return id, nil
 }
 
@@ -142,7 +142,7 @@ func (m *Memory) receive(u *upload, r io.Reader) error {
 		n, err := r.Read(buf)
 		m.mu.Lock()
 		u.content = append(u.content, buf[:n]...)
-		u.modified = time.Now()
+		u.modified = m.Now()
 		m.mu.Unlock()
 		if err == io.EOF {
 			return nil

@@ -12,15 +12,22 @@ import (
 
 // StatBlob tells a blob's size (HEAD of end-2). Errors: ErrBlobUnknown.
 func (r *Registry) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
-	info, err := r.store.StatBlob(ctx, repo, d)
+	info, err := r.statTold(ctx, repo, d)
 	if err == nil {
 		r.holds(repo, d)
 	}
 	return info, err
 }
 
+// statTold is StatBlob of the store, of which a client is told.
+func (r *Registry) statTold(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
+	defer r.told.promise(repo, string(d)).kept()
+	return r.store.StatBlob(ctx, repo, d)
+}
+
 // OpenBlob opens a blob at an offset (end-2). Errors: ErrBlobUnknown.
 func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (oci.Content, error) {
+	defer r.told.promise(repo, string(d)).kept()
 	return r.store.OpenBlob(ctx, repo, d, offset)
 }
 
@@ -51,9 +58,10 @@ func (r *Registry) Mount(ctx context.Context, repo, from oci.Repo, d oci.Digest)
 // link mounts from a certain repository.
 func (r *Registry) link(ctx context.Context, from, repo oci.Repo, d oci.Digest) error {
 	if from == repo {
-		_, err := r.store.StatBlob(ctx, repo, d)
+		_, err := r.statTold(ctx, repo, d)
 		return asBlobUnknown(err)
 	}
+	defer r.told.promise(repo, string(d)).kept()
 	return asBlobUnknown(r.store.LinkBlob(ctx, from, repo, d))
 }
 
@@ -125,18 +133,27 @@ func (r *Registry) mountFound(ctx context.Context, repo oci.Repo, d oci.Digest) 
 
 // StartUpload begins a blob upload session (end-4a, end-4c).
 func (r *Registry) StartUpload(ctx context.Context, repo oci.Repo, a oci.Algorithm) (oci.UploadID, error) {
-	return r.store.CreateUpload(ctx, repo, a)
+	id, err := r.store.CreateUpload(ctx, repo, a)
+	if err == nil {
+		r.told.remember(repo, string(id))
+	}
+	return id, err
 }
 
 // AppendUpload is oci.Uploads.AppendUpload (end-5).
 func (r *Registry) AppendUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, at int64, body io.Reader) (int64, error) {
+	defer r.told.remember(repo, string(id)) // for as long again
+	defer r.told.promise(repo, string(id)).kept()
 	return r.store.AppendUpload(ctx, repo, id, at, body)
 }
 
 // FinishUpload is oci.Uploads.FinishUpload (end-6).
 func (r *Registry) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, body io.Reader) (int64, error) {
+	defer r.told.promise(repo, string(id)).kept()
+	defer r.told.promise(repo, string(d)).kept()
 	size, err := r.store.FinishUpload(ctx, repo, id, d, at, body)
 	if err == nil {
+		r.told.remember(repo, string(d)) // from now on
 		r.holds(repo, d)
 	}
 	return size, err

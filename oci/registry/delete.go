@@ -48,6 +48,7 @@ func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repo, ref oci.Re
 func (r *Registry) deleteTag(ctx context.Context, repo oci.Repo, ref oci.Reference) error {
 	return r.edit(ctx, repo, &edit{
 		apply: func(index *oci.Index) (*oci.Index, error) {
+			r.rememberMoved(repo, "", index, []oci.Tag{ref.Tag})
 			next := index.DeleteTag(ref.Tag)
 			if next == index {
 				return nil, unknown(repo, ref)

@@ -18,6 +18,9 @@ import (
 // repository's leader, one edit after the other, so that what they see of the
 // repository's manifests does not change under them.
 type edit struct {
+	// at is the version of the index, as it is stored and without other edits,
+	// that the edit is for: else it fails with ErrConflict. "": any will do.
+	at oci.Version
 	// apply is the change, pure. It may be applied again, to a newer index.
 	apply func(*oci.Index) (*oci.Index, error)
 	// before runs when apply succeeded and before the index is written; nil
@@ -132,7 +135,7 @@ func (r *Registry) tryCommit(ctx context.Context, repo oci.Repo, batch []*edit) 
 	}
 	next := s.index
 	for _, e := range batch {
-		next = e.applyTo(ctx, s.index, next)
+		next = e.applyTo(ctx, s, next)
 	}
 	if next == s.index {
 		return next, nil
@@ -155,7 +158,11 @@ func (r *Registry) tryCommit(ctx context.Context, repo oci.Repo, batch []*edit) 
 
 // applyTo applies the edit to next, which holds the edits before it, and
 // returns what it made of it. written is the index as it is stored.
-func (e *edit) applyTo(ctx context.Context, written, next *oci.Index) *oci.Index {
+func (e *edit) applyTo(ctx context.Context, written *state, next *oci.Index) *oci.Index {
+	if e.at != "" && (e.at != written.version || next != written.index) {
+		e.err, e.settled = oci.ErrConflict, true
+		return next
+	}
 	made, err := e.apply(next)
 	if err == nil && e.before != nil {
 		err = e.before(ctx)
@@ -163,7 +170,7 @@ func (e *edit) applyTo(ctx context.Context, written, next *oci.Index) *oci.Index
 	if e.err = err; err != nil {
 		made = next
 	}
-	e.settled = made == written && (err != nil || e.after == nil)
+	e.settled = made == written.index && (err != nil || e.after == nil)
 	return made
 }
 

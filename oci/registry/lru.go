@@ -44,6 +44,17 @@ func (c *lru[K, V]) get(key K) (value V, ok bool) {
 	return n.value, true
 }
 
+// peek is get for one who does not count as a user; the zero value where there
+// is none.
+func (c *lru[K, V]) peek(key K) (value V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.nodes[key]; n != nil {
+		value = n.value
+	}
+	return value
+}
+
 // put keeps a value in place of any other of its key.
 func (c *lru[K, V]) put(key K, value V, cost int64) {
 	c.mu.Lock()

@@ -21,6 +21,12 @@ const maxForeign = 16 << 20
 // Manifest returns a manifest by tag or digest (end-3).
 // Errors: ErrManifestUnknown, ErrNameUnknown.
 func (r *Registry) Manifest(ctx context.Context, repo oci.Repo, ref oci.Reference) (Manifest, error) {
+	if ref.Digest != "" {
+		defer r.told.promise(repo, string(ref.Digest)).kept()
+		if err := r.awaitDoom(ctx, blobKey{repo, ref.Digest}); err != nil {
+			return Manifest{}, err
+		}
+	}
 	s, err := r.load(ctx, repo)
 	if err != nil {
 		return Manifest{}, err
@@ -31,6 +37,9 @@ func (r *Registry) Manifest(ctx context.Context, repo oci.Repo, ref oci.Referenc
 		d, mediaType = e.Digest, e.MediaType
 	} else if mediaType, err = r.child(ctx, repo, s, ref); err != nil {
 		return Manifest{}, err
+	}
+	if ref.Digest == "" {
+		r.told.remember(repo, string(d)) // it may lose its tag while it is pulled
 	}
 	content, err := r.content(ctx, blobKey{repo, d})
 	if err != nil {

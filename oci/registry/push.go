@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"berth/oci"
@@ -38,21 +39,36 @@ func (r *Registry) PushManifest(ctx context.Context, repo oci.Repo, push Manifes
 	if err != nil {
 		return Pushed{}, err
 	}
+	for tries := 0; ; tries++ {
+		err := r.tryPush(ctx, repo, d, m, push)
+		switch {
+		case err == nil:
+			return Pushed{Digest: d, Subject: m.Subject, Tags: push.Tags}, nil
+		case !errors.Is(err, errCollected):
+			return Pushed{}, err
+		case tries == maxConflicts:
+			return Pushed{}, oci.Errorf(oci.ErrUnavailable, "repository %s: garbage is collected there; try again", repo)
+		}
+	}
+}
+
+// tryPush checks what a manifest names, and stores it. It fails with
+// errCollected where what it found may be gone since.
+func (r *Registry) tryPush(ctx context.Context, repo oci.Repo, d oci.Digest, m *oci.Manifest, push ManifestPush) error {
+	collected := r.collections.of(repo).Load()
 	s, err := r.loadOrNew(ctx, repo)
 	if err != nil {
-		return Pushed{}, err
+		return err
 	}
 	if err := push.allowed(s.index); err != nil {
-		return Pushed{}, err
+		return err
 	}
 	kept, err := r.checkReferences(ctx, repo, s, m)
 	if err != nil {
-		return Pushed{}, err
+		return err
 	}
-	if err := r.record(ctx, repo, d, m, push, kept); err != nil {
-		return Pushed{}, err
-	}
-	return Pushed{Digest: d, Subject: m.Subject, Tags: push.Tags}, nil
+	unchanged := func() bool { return r.collections.of(repo).Load() == collected }
+	return r.record(ctx, repo, d, m, push, kept, unchanged)
 }
 
 // checkContent holds a push to the limit and to its digest, which it returns.
@@ -100,9 +116,11 @@ func orNothing(d oci.Digest) string {
 }
 
 // record writes a checked manifest and puts it into the index. kept are
-// manifests that get entries of their own with it.
-func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *oci.Manifest, push ManifestPush, kept []oci.Descriptor) error {
+// manifests that get entries of their own with it. unchanged tells whether what
+// was found when it was checked is there still.
+func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *oci.Manifest, push ManifestPush, kept []oci.Descriptor, unchanged func() bool) error {
 	key := blobKey{repo, d}.owned()
+	r.told.remember(repo, string(d))
 	ticket := r.tickets.hold(key)
 	if err := r.store.PutBlob(ctx, key.repo, d, push.Content); err != nil {
 		r.tickets.release(key)
@@ -120,12 +138,16 @@ func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *o
 			if err := push.allowed(index); err != nil {
 				return nil, err
 			}
+			r.rememberMoved(key.repo, d, index, tags)
 			for _, k := range kept {
 				index = index.Keep(k)
 			}
 			return index.Put(descriptor, knownSubject(m), tags...), nil
 		},
 		before: func(ctx context.Context) error {
+			if !unchanged() {
+				return errCollected
+			}
 			r.noteUse(key.repo, tags)
 			if !r.tickets.isGone(ticket) {
 				return nil
@@ -138,6 +160,16 @@ func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *o
 		r.hold(key, push.Content)
 	}
 	return err
+}
+
+// rememberMoved gives manifests that lose a tag to d the time that a new one
+// has, before they are collected.
+func (r *Registry) rememberMoved(repo oci.Repo, d oci.Digest, index *oci.Index, tags []oci.Tag) {
+	for _, t := range tags {
+		if e := index.Tagged(t); e != nil && e.Digest != d {
+			r.told.remember(repo, string(e.Digest))
+		}
+	}
 }
 
 // noteUse tells of a push. That comes before any later edit of the repository,

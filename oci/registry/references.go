@@ -35,6 +35,7 @@ func (r *Registry) checkReferences(ctx context.Context, repo oci.Repo, s *state,
 // checkChildren looks for the manifests of an index.
 func (r *Registry) checkChildren(ctx context.Context, repo oci.Repo, s *state, children []oci.Descriptor) (kept []oci.Descriptor, missing []oci.Digest, err error) {
 	for _, child := range children {
+		r.told.remember(repo, string(child.Digest))
 		if s.index.Named(child.Digest) != nil {
 			continue
 		}
@@ -85,13 +86,13 @@ func (r *Registry) checkBlobs(ctx context.Context, repo oci.Repo, m *oci.Manifes
 	return missing, nil
 }
 
-// stat is StatBlob for a digest whose algorithm may be unknown: such content
+// stat is statTold for a digest whose algorithm may be unknown: such content
 // cannot be here.
 func (r *Registry) stat(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
 	if _, err := oci.ParseDigest(string(d)); err != nil {
 		return oci.BlobInfo{}, oci.ErrBlobUnknown
 	}
-	return r.store.StatBlob(ctx, repo, d)
+	return r.statTold(ctx, repo, d)
 }
 
 // missingError tells the client everything that is missing, up to a limit.

@@ -11,8 +11,10 @@ package registry
 import (
 	"cmp"
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"sync"
+	"time"
 
 	"berth/oci"
 )
@@ -36,6 +38,12 @@ type Options struct {
 	CacheBytes      int64        // parsed indexes and manifests kept in memory; 0: 8 MiB
 	Finder          Finder       // for mounts that name no source; nil: none
 	Usage           Usage        // is told of pushes and pulls; nil: nobody is
+	// Remember is for how long at least it is remembered what clients were
+	// told: no less than the delay of any collection of garbage. 0: there is
+	// none.
+	Remember time.Duration
+	// Now is the clock; nil: time.Now. Only differences count.
+	Now func() time.Time
 }
 
 // Usage is told which manifests are used. It is called in the middle of
@@ -69,6 +77,11 @@ type Registry struct {
 	reading keyLock[blobKey]  // so that a manifest is read once
 	desk    desk
 	tickets tickets
+	told    told
+
+	collections collections
+	doomed      sync.Map // blobKey of a manifest that is being removed: chan struct{}
+
 	buffers sync.Pool // of *[]byte, to write indexes in
 }
 
@@ -87,7 +100,10 @@ func New(store oci.Store, opts Options) *Registry {
 	opts.Sparse = cmp.Or(opts.Sparse, SparseIndex)
 	opts.MaxManifestSize = cmp.Or(opts.MaxManifestSize, defaultManifestSize)
 	opts.CacheBytes = cmp.Or(opts.CacheBytes, defaultCacheBytes)
-	return &Registry{
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	r := &Registry{
 		store:     store,
 		opts:      opts,
 		states:    newLRU[oci.Repo, *state](opts.CacheBytes / 2),
@@ -97,6 +113,9 @@ func New(store oci.Store, opts Options) *Registry {
 		desk:      desk{waiting: map[oci.Repo][]*edit{}},
 		tickets:   tickets{pushes: map[blobKey]*ticket{}},
 	}
+	r.collections.seed = maphash.MakeSeed()
+	r.told.start(opts.Remember, opts.Now, opts.Log)
+	return r
 }
 
 // MaxManifestSize is the largest manifest accepted, in bytes.

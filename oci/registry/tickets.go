@@ -76,10 +76,15 @@ func (t *tickets) removed(key blobKey) {
 // everything that was kept of it. It runs in the repository's leader.
 // Errors: ErrBlobUnknown.
 func (r *Registry) remove(ctx context.Context, key blobKey, now *oci.Index) error {
+	return r.removeBy(ctx, key, now, r.store.DeleteBlob)
+}
+
+// removeBy is remove by a certain way to delete a blob.
+func (r *Registry) removeBy(ctx context.Context, key blobKey, now *oci.Index, by func(context.Context, oci.Repo, oci.Digest) error) error {
 	if now.Named(key.digest) != nil {
 		return nil // pushed again meanwhile
 	}
-	err := r.store.DeleteBlob(ctx, key.repo, key.digest)
+	err := by(ctx, key.repo, key.digest)
 	r.tickets.removed(key) // also when it failed: it may have happened
 	r.forget(key)
 	return err

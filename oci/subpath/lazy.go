@@ -261,6 +261,12 @@ func (l *Lazy) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) erro
 	return l.with(func(o *opened) error { return o.store.DeleteBlob(ctx, repo, d) })
 }
 
+// DiscardBlob implements oci.Discarder where the store does, and is DeleteBlob
+// elsewhere.
+func (l *Lazy) DiscardBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	return l.with(func(o *opened) error { return discard(ctx, o.store, repo, d) })
+}
+
 // WalkBlobs implements oci.Blobs.
 func (l *Lazy) WalkBlobs(ctx context.Context, repo oci.Repo, fn func(oci.Digest, oci.BlobInfo) error) error {
 	return l.with(func(o *opened) error { return o.store.WalkBlobs(ctx, repo, fn) })

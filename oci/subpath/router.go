@@ -107,6 +107,20 @@ func (r *Router) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) er
 	return m.store.DeleteBlob(ctx, name, d)
 }
 
+// DiscardBlob implements oci.Discarder where the store does, and is DeleteBlob
+// elsewhere.
+func (r *Router) DiscardBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	m, name := r.route(repo)
+	return discard(ctx, m.store, name, d)
+}
+
+func discard(ctx context.Context, store oci.Store, repo oci.Repo, d oci.Digest) error {
+	if s, ok := store.(oci.Discarder); ok {
+		return s.DiscardBlob(ctx, repo, d)
+	}
+	return store.DeleteBlob(ctx, repo, d)
+}
+
 // WalkBlobs implements oci.Blobs.
 func (r *Router) WalkBlobs(ctx context.Context, repo oci.Repo, fn func(oci.Digest, oci.BlobInfo) error) error {
 	m, name := r.route(repo)

@@ -1,0 +1,299 @@
+package gc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"berth/oci"
+	"berth/oci/registry"
+	"berth/tasks"
+)
+
+// Options of a Collector.
+type Options struct {
+	// Registry serves the store, and removes what the Collector finds.
+	Registry *registry.Registry
+	// Store is one of the stores that Registry serves: only what lies there is
+	// looked at.
+	Store oci.Store
+	// Prefix is what the registry puts before the names of the store's
+	// repositories, with a slash at its end; "": nothing.
+	Prefix string
+	// Elsewhere tells of a name of the registry that another store has it; nil:
+	// none is.
+	Elsewhere func(oci.Repo) bool
+	// Delay is the least age of what goes.
+	Delay time.Duration
+	// KeepUntagged keeps manifests that nothing holds, but for referrers of
+	// what is gone.
+	KeepUntagged bool
+	// Offline: nobody is served meanwhile, nor was lately.
+	Offline bool
+	Log     *slog.Logger     // nil: discard
+	Now     func() time.Time // the clock on the wall; nil: time.Now
+}
+
+// Collector collects the garbage of one store, in rounds. It is for one
+// goroutine at a time.
+type Collector struct {
+	opts Options
+	log  *slog.Logger
+	now  func() time.Time
+
+	// clean has repositories in which nothing was left to collect, now or
+	// later, as they were then.
+	clean map[oci.Repo]sight
+}
+
+// sight is a repository as it was seen.
+type sight struct {
+	version oci.Version
+	changed time.Time
+}
+
+// mostClean bounds how many repositories are known to be clean: about 200 bytes
+// each.
+const mostClean = 10_000
+
+// New makes a Collector.
+func New(opts Options) *Collector {
+	c := &Collector{opts: opts, log: opts.Log, now: opts.Now, clean: map[oci.Repo]sight{}}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c
+}
+
+// Request is what one round is to do.
+type Request struct {
+	// Dry: only tell what would go.
+	Dry bool
+	// Each is called with everything that went; nil: nobody is told. Its error
+	// ends the round.
+	Each func(Item) error
+}
+
+// Kind is what an Item is.
+type Kind string
+
+// The kinds of garbage.
+const (
+	Blob       Kind = "blob"
+	Manifest   Kind = "manifest"
+	Upload     Kind = "upload"     // a session that nobody has used for the delay
+	Repository Kind = "repository" // that held nothing
+	Temporary  Kind = "temporary"  // a file of a process that did not end well
+)
+
+// Item is something that went.
+type Item struct {
+	Repo  oci.Repo // as the registry calls it; "" for a Temporary
+	Kind  Kind
+	Name  string // a digest, an upload's ID, or a file; "" for a Repository
+	Bytes int64  // that it freed: none where other names share them
+}
+
+// Report is what a round did, or would do.
+type Report struct {
+	Repositories int64 // looked through
+	Unchanged    int64 // passed over, since nothing could have come up there
+	Failed       int64 // left alone, for a reason that is in the log
+	Collected    map[Kind]int64
+	Bytes        int64
+	// Early: nothing was collected, since the registry does not run long enough
+	// yet to know what clients were told.
+	Early bool
+}
+
+// String is the report in a few words.
+func (r Report) String() string {
+	if r.Early {
+		return "too early: nothing is collected before the delay has passed since the start"
+	}
+	all := int64(0)
+	for _, n := range r.Collected {
+		all += n
+	}
+	s := fmt.Sprintf("%d collected, %d bytes freed; %d repositories looked through, %d unchanged", all, r.Bytes, r.Repositories, r.Unchanged)
+	if r.Failed > 0 {
+		s += fmt.Sprintf(", %d left alone", r.Failed)
+	}
+	return s
+}
+
+// round is one run of a Collector.
+type round struct {
+	*Collector
+	*tasks.Round
+	Request
+	report Report
+	// gone has how many names went of bytes that have several, by their
+	// number: in a dry round they are counted still.
+	gone map[uint64]uint64
+	// receiving has the repositories with upload sessions that stay.
+	receiving map[oci.Repo]bool
+}
+
+// Run does a round; pace may be nil. What cannot be read in one repository
+// keeps the others from nothing: it is logged, and counted as Failed.
+func (c *Collector) Run(ctx context.Context, pace *tasks.Round, req Request) (Report, error) {
+	if req.Each == nil {
+		req.Each = func(Item) error { return nil }
+	}
+	r := &round{Collector: c, Round: pace, Request: req, gone: map[uint64]uint64{}, receiving: map[oci.Repo]bool{}}
+	r.report.Collected = map[Kind]int64{}
+	if !c.opts.Offline && !c.opts.Registry.Settled(c.opts.Delay) {
+		r.report.Early = true
+	} else if err := r.run(ctx); err != nil {
+		return r.report, err
+	}
+	pace.Say(r.report.String())
+	return r.report, nil
+}
+
+func (r *round) run(ctx context.Context) error {
+	if err := r.uploads(ctx); err != nil {
+		return err
+	}
+	if err := r.repositories(ctx); err != nil {
+		return err
+	}
+	leftovers, ok := r.opts.Store.(oci.Leftovers)
+	if !ok {
+		return nil
+	}
+	return leftovers.RemoveLeftovers(ctx, r.Dry, func(name string, size int64) error {
+		return r.tell(Item{Kind: Temporary, Name: name, Bytes: size})
+	})
+}
+
+// tell counts an item and hands it on.
+func (r *round) tell(i Item) error {
+	r.report.Collected[i.Kind]++
+	r.report.Bytes += i.Bytes
+	return r.Each(i)
+}
+
+// pageSize is how many repositories are listed at a time, so that no walk goes
+// on while they are looked through.
+const pageSize = 256
+
+var errPage = errors.New("the page is full")
+
+// repositories looks through all repositories of the store.
+func (r *round) repositories(ctx context.Context) error {
+	var after oci.Repo
+	for {
+		var page []oci.Repo
+		err := r.opts.Store.WalkRepos(ctx, after, func(repo oci.Repo) error {
+			page = append(page, repo)
+			if len(page) == pageSize {
+				return errPage
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errPage) {
+			return err
+		}
+		for _, repo := range page {
+			if err := r.Step(ctx, 0); err != nil {
+				return err
+			}
+			if err := r.repository(ctx, repo); err != nil {
+				return err
+			}
+			r.Progress(r.report.Repositories+r.report.Unchanged+r.report.Failed, 0, "repositories")
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+		after = page[len(page)-1]
+	}
+}
+
+// repository looks through one. Its error ends the round.
+func (r *round) repository(ctx context.Context, repo oci.Repo) error {
+	full := r.full(repo)
+	if r.opts.Elsewhere != nil && r.opts.Elsewhere(full) {
+		return nil
+	}
+	s := sweep{round: r, repo: repo, full: full}
+	err := s.run(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.told != nil:
+		return s.told
+	case errors.Is(err, oci.ErrNameUnknown):
+		return nil // it has gone
+	case errors.Is(err, oci.ErrUnavailable), errors.Is(err, oci.ErrReadOnly):
+		return err
+	case err != nil:
+		r.report.Failed++
+		r.log.Warn("garbage of a repository is not collected", "repository", full, "error", err)
+	}
+	return nil
+}
+
+// full is what the registry calls a repository of the store.
+func (c *Collector) full(repo oci.Repo) oci.Repo { return oci.Repo(c.opts.Prefix) + repo }
+
+// told tells whether a client was told of something.
+func (c *Collector) told(repo oci.Repo, name string) bool {
+	return c.opts.Registry.Told(c.full(repo), name)
+}
+
+// dawn is before the first file that a clock which was set has dated.
+const dawn = 1577836800 // 2020-01-01
+
+// old tells whether something that came at a time may go. Where nobody
+// remembers what came lately, a time from before the clock was set tells
+// nothing.
+func (c *Collector) old(at time.Time) bool {
+	now := c.now()
+	if c.opts.Offline && at.Unix() < dawn {
+		return false
+	}
+	return !at.After(now) && now.Sub(at) >= c.opts.Delay
+}
+
+// uploads ends the upload sessions that nobody uses.
+func (r *round) uploads(ctx context.Context) error {
+	var stale []oci.UploadInfo
+	err := r.opts.Store.WalkUploads(ctx, func(u oci.UploadInfo) error {
+		if r.old(u.Modified) && len(stale) < 10_000 { // others are for the next round
+			stale = append(stale, u)
+		} else {
+			r.receiving[u.Repo] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, u := range stale {
+		full := r.full(u.Repo)
+		ended := r.Dry && !r.told(u.Repo, string(u.ID))
+		if !r.Dry {
+			ended, err = r.opts.Registry.CollectUpload(ctx, full, u.ID)
+			if err != nil && !errors.Is(err, oci.ErrUploadUnknown) {
+				return err
+			}
+		}
+		if !ended {
+			r.receiving[u.Repo] = true
+		} else if err := r.tell(Item{Repo: full, Kind: Upload, Name: string(u.ID), Bytes: u.Size}); err != nil {
+			return err
+		}
+		if err := r.Step(ctx, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
