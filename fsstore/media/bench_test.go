@@ -36,6 +36,11 @@ type bench struct {
 
 func start(t *testing.T, opts Options) *bench {
 	t.Helper()
+	return startTicking(t, opts, tick)
+}
+
+func startTicking(t *testing.T, opts Options, tick time.Duration) *bench {
+	t.Helper()
 	b := &bench{T: t, dir: opts.Path, router: subpath.New(nil), log: &archivetest.Log{}}
 	if b.dir == "" {
 		b.dir = realPath(t.TempDir())
@@ -46,6 +51,7 @@ func start(t *testing.T, opts Options) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.tick = tick
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
@@ -78,10 +84,12 @@ func (b *bench) catalog() string {
 // that is not loaded it takes two seconds at most.
 const within = 2 * time.Minute
 
-// wait waits until the catalog is as wanted.
-func (b *bench) wait(want string) {
+// wait waits until the catalog is as wanted, and tells how long that took.
+func (b *bench) wait(want string) (took time.Duration) {
 	b.Helper()
+	began := time.Now()
 	b.until("catalog is not "+want, func() bool { return b.catalog() == want })
+	return time.Since(began)
 }
 
 func (b *bench) until(what string, is func() bool) {
