@@ -17,6 +17,7 @@ import (
 // The priorities of jobs: what frees space goes before what saves some, and
 // rounds that take days are last.
 const (
+	priorityExpiry = 60
 	priorityDedupe = 20
 )
 

@@ -63,6 +63,7 @@ type process struct {
 
 	upkeep *upkeep
 	stores *stores
+	expiry *expiry
 	server *httpd.Server
 }
 
@@ -81,12 +82,9 @@ func (p *process) run(signals <-chan os.Signal) error {
 		closeAll(listeners)
 		return err
 	}
-	reg := registry.New(p.stores.Store, registryOptions(p.cfg, p.stores.finder, p.log))
-	p.server = httpd.New(reg, p.serverOptions())
-
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	commands, err := p.openAdmin(ctx)
+	commands, err := p.openServer(ctx)
 	if err != nil {
 		closeAll(listeners)
 		return errors.Join(err, p.stores.Close())
@@ -105,8 +103,26 @@ func (p *process) run(signals <-chan os.Signal) error {
 	}
 	stop()
 	done()
+	p.expiry.flush()
 	// The stores' own work goes on until the last request has ended.
 	return errors.Join(err, p.stores.Close())
+}
+
+// openServer makes the server, and the socket for commands, over the stores.
+func (p *process) openServer(ctx context.Context) (commands *admin.Server, err error) {
+	if p.expiry, err = p.newExpiry(defaultGCDelay); err != nil {
+		return nil, err
+	}
+	opts := registryOptions(p.cfg, p.stores.finder, p.log)
+	if p.expiry.uses != nil {
+		opts.Usage = p.expiry.uses
+	}
+	reg := registry.New(p.expiry.store(p.stores.Store), opts)
+	p.server = httpd.New(reg, p.serverOptions())
+	if err := p.expiry.addJobs(p, reg, defaultGCInterval); err != nil {
+		return nil, err
+	}
+	return p.openAdmin(ctx)
 }
 
 // background does what goes on beside requests until ctx ends; done waits for
@@ -114,6 +130,7 @@ func (p *process) run(signals <-chan os.Signal) error {
 func (p *process) background(ctx context.Context, commands *admin.Server) (done func()) {
 	var under sync.WaitGroup
 	under.Go(func() { _ = p.upkeep.Run(ctx) }) // it never fails
+	under.Go(func() { p.expiry.run(ctx) })
 	if commands != nil {
 		under.Go(func() {
 			if err := commands.Run(ctx); err != nil {

@@ -42,6 +42,9 @@ func load(from config.Sources) (*config.Config, error) {
 // checkMachine finds what is wrong with a configuration on this machine.
 func checkMachine(cfg *config.Config) config.Error {
 	problems := checkPlaces(cfg)
+	if _, bad := newPolicies(cfg, 0); len(bad) > 0 {
+		problems = append(problems, bad...)
+	}
 	for _, check := range []struct {
 		key string
 		err error

@@ -47,7 +47,7 @@ func mediaKeys() []Key {
 			field: func(c *Config) any { return &c.Storage.Media[0].Prefix },
 		}, {
 			Path: "storage.media.verify", Default: "false", Example: "true", Allowed: "true or false",
-			Doc:   "Read all that a layout reaches and compare it with its digests before it is served, as soon as nothing has been written to it for two seconds.",
+			Doc:   "Read all that a layout reaches and compare it with its digests before it is served.",
 			field: func(c *Config) any { return &c.Storage.Media[0].Verify },
 		},
 	}

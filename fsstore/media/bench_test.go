@@ -36,11 +36,6 @@ type bench struct {
 
 func start(t *testing.T, opts Options) *bench {
 	t.Helper()
-	return startTicking(t, opts, tick)
-}
-
-func startTicking(t *testing.T, opts Options, tick time.Duration) *bench {
-	t.Helper()
 	b := &bench{T: t, dir: opts.Path, router: subpath.New(nil), log: &archivetest.Log{}}
 	if b.dir == "" {
 		b.dir = realPath(t.TempDir())
@@ -51,7 +46,6 @@ func startTicking(t *testing.T, opts Options, tick time.Duration) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.tick = tick
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
@@ -80,16 +74,14 @@ func (b *bench) catalog() string {
 	return strings.Join(names, " ")
 }
 
-// within bounds every wait for something that has to come about. On a machine
-// that is not loaded it takes two seconds at most.
-const within = 2 * time.Minute
+// within is how long to wait for what takes at most two seconds on a machine
+// that is not loaded.
+const within = 10 * time.Second
 
-// wait waits until the catalog is as wanted, and tells how long that took.
-func (b *bench) wait(want string) (took time.Duration) {
+// wait waits until the catalog is as wanted.
+func (b *bench) wait(want string) {
 	b.Helper()
-	began := time.Now()
 	b.until("catalog is not "+want, func() bool { return b.catalog() == want })
-	return time.Since(began)
 }
 
 func (b *bench) until(what string, is func() bool) {

@@ -7,7 +7,5 @@
 // clients pull from it, which fails their pulls and nothing else; a store that
 // was taken away never opens anything again. The directory's own mounts are
 // found in /proc/self/mountinfo, and nothing is done on a medium to notice that
-// it goes. The kernel tells at once of mounts, by a poll of mountinfo, and of
-// names and files that are written, by inotify; the watcher looks for itself
-// only where a file system does not tell.
+// it goes.
 package media

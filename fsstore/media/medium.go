@@ -22,7 +22,6 @@ type medium struct {
 
 	busy     bool // a preparation runs
 	again    bool // one is due
-	touched  bool // something was written since the last one began
 	looked   *survey
 	ticks    int // since the directories were last looked at
 	served   map[offer]oci.Store

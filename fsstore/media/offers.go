@@ -38,7 +38,6 @@ type job struct {
 	changed bool // the medium was changed since failed was found out
 	verify  bool
 	log     *slog.Logger
-	notify  *notifier // safe for concurrent use
 }
 
 // prepared is what a preparation found.
@@ -63,7 +62,7 @@ func (j *job) run(ctx context.Context) *prepared {
 		p.looked = &survey{}
 		p.all[offer{j.medium.name, j.medium.path, true}] = true
 	} else {
-		if p.looked, p.err = newSurvey(ctx, j.medium.path, j.watch); p.err != nil {
+		if p.looked, p.err = newSurvey(ctx, j.medium.path); p.err != nil {
 			return p
 		}
 		p.list()
@@ -77,13 +76,6 @@ func (j *job) run(ctx context.Context) *prepared {
 		}
 	}
 	return p
-}
-
-// watch asks for the changes of a directory of the medium.
-func (j *job) watch(dir string) {
-	if !j.medium.gone.Load() {
-		j.notify.watchFor(j.medium.path, dir)
-	}
 }
 
 // prepare makes the store of one offer.

@@ -29,19 +29,16 @@ type survey struct {
 	archives []string // tar files, relative to the top
 	dirs     map[string]time.Time
 	cut      bool // a limit was reached
-
-	notice func(dir string) // is called before a directory is looked at
 }
 
 // newSurvey looks through a directory, staying on its file system and following
-// no links. It leaves nothing open. notice is called with each directory whose
-// changes matter, before it is looked at.
-func newSurvey(ctx context.Context, top string, notice func(dir string)) (*survey, error) {
+// no links. It leaves nothing open.
+func newSurvey(ctx context.Context, top string) (*survey, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(top, &st); err != nil {
 		return nil, &os.PathError{Op: "stat", Path: top, Err: err}
 	}
-	s := &survey{dirs: map[string]time.Time{}, notice: notice}
+	s := &survey{dirs: map[string]time.Time{}}
 	err := s.visit(ctx, top, ".", uint64(st.Dev), 0)
 	slices.Sort(s.layouts)
 	slices.Sort(s.archives)
@@ -60,10 +57,6 @@ func (s *survey) visit(ctx context.Context, top, rel string, dev uint64, depth i
 	dir := filepath.Join(top, rel)
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err != nil || uint64(st.Dev) != dev {
-		return ignoreMissing(err)
-	}
-	s.notice(dir)
-	if err := unix.Lstat(dir, &st); err != nil {
 		return ignoreMissing(err)
 	}
 	s.dirs[dir] = time.Unix(st.Mtim.Unix())
@@ -94,7 +87,6 @@ func (s *survey) visit(ctx context.Context, top, rel string, dev uint64, depth i
 
 // watch notes a directory whose changes matter but which is not looked through.
 func (s *survey) watch(dir string) {
-	s.notice(dir)
 	var st unix.Stat_t
 	if err := unix.Lstat(dir, &st); err == nil {
 		s.dirs[dir] = time.Unix(st.Mtim.Unix())

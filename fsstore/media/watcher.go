@@ -41,9 +41,6 @@ type Watcher struct {
 	said  map[string]bool    // log lines about candidates that are not repeated; Run's alone
 	done  chan *prepared
 	jobs  int // preparations that run; Run's alone
-
-	notify *notifier // Run's
-	tick   time.Duration
 }
 
 // New makes a Watcher. It does no I/O. It fails with ErrNameInvalid where the
@@ -61,18 +58,12 @@ func New(opts Options) (*Watcher, error) {
 	}
 	return &Watcher{
 		opts: opts, dir: dir, log: opts.Log,
-		media: map[string]*medium{}, said: map[string]bool{}, done: make(chan *prepared), tick: tick,
+		media: map[string]*medium{}, said: map[string]bool{}, done: make(chan *prepared),
 	}, nil
 }
 
-const (
-	// tick is how often the watcher looks without being told to: for file
-	// systems that do not tell, and to try again what failed.
-	tick = time.Second
-	// gather is how long a medium that is being written to is left alone, from
-	// the first change on.
-	gather = 250 * time.Millisecond
-)
+// tick is how often the watcher looks without being told to.
+const tick = time.Second
 
 // Run serves media until ctx ends, then takes all of them out of the table.
 func (w *Watcher) Run(ctx context.Context) error {
@@ -81,7 +72,6 @@ func (w *Watcher) Run(ctx context.Context) error {
 		return err
 	}
 	defer notify.close()
-	w.notify = notify
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stopped := make(chan struct{})
@@ -91,7 +81,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 			cancel(err)
 		}
 	}()
-	w.serve(ctx)
+	w.serve(ctx, notify)
 	<-stopped
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
@@ -99,31 +89,20 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return nil
 }
 
-func (w *Watcher) serve(ctx context.Context) {
-	ticker := time.NewTicker(w.tick)
+func (w *Watcher) serve(ctx context.Context, notify *notifier) {
+	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	var gathered <-chan time.Time
-	w.look(ctx, true)
+	w.look(ctx, notify, true)
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-w.notify.wake:
-			w.look(ctx, false)
+		case <-notify.wake:
+			w.look(ctx, notify, false)
 		case <-ticker.C:
-			w.look(ctx, true)
-		case <-w.notify.changed:
-			if gathered == nil {
-				gathered = time.After(gather)
-			}
-		case <-gathered:
-			gathered = nil
-			w.touch()
-			w.look(ctx, false)
+			w.look(ctx, notify, true)
 		case p := <-w.done:
 			w.jobs--
-			if w.finish(p) && gathered == nil {
-				gathered = time.After(gather)
-			}
+			w.finish(p)
 		}
 	}
 	for path := range w.media {
@@ -134,21 +113,12 @@ func (w *Watcher) serve(ctx context.Context) {
 	}
 }
 
-// touch takes note of the media that were changed.
-func (w *Watcher) touch() {
-	for path := range w.notify.take() {
-		if m := w.media[path]; m != nil {
-			m.touched = true
-		}
-	}
-}
-
 // look compares what is there with what is looked after.
-func (w *Watcher) look(ctx context.Context, ticked bool) {
+func (w *Watcher) look(ctx context.Context, notify *notifier, ticked bool) {
 	// The directory may itself be reached by a link; mounts are listed by
 	// their real path.
 	dir := realPath(w.dir)
-	w.notify.watch(dir)
+	notify.watch(dir)
 	found, err := candidates(dir)
 	if err != nil {
 		w.once(w.said, "media cannot be looked for", "path", dir, "error", err.Error())
@@ -168,7 +138,7 @@ func (w *Watcher) look(ctx context.Context, ticked bool) {
 		if m == nil {
 			m = w.add(c)
 		}
-		if m != nil && (m.looked == nil || m.touched || ticked && m.due()) {
+		if m != nil && (m.looked == nil || ticked && m.due()) {
 			w.start(ctx, m)
 		}
 	}
@@ -259,14 +229,14 @@ func (w *Watcher) start(ctx context.Context, m *medium) {
 		// What runs in the background may not touch the watcher's part.
 		medium: &medium{candidate: m.candidate, name: m.name, gone: m.gone, pause: m.pause},
 		served: map[offer]bool{}, failed: maps.Clone(m.failures),
-		changed: m.looked != nil && (m.touched || m.looked.changed()),
-		verify:  w.opts.Verify, log: w.log, notify: w.notify,
+		changed: m.looked != nil && m.looked.changed(),
+		verify:  w.opts.Verify, log: w.log,
 	}
 	for o := range m.served {
 		j.served[o] = true
 	}
 	ctx, m.cancel = context.WithCancel(ctx)
-	m.busy, m.again, m.touched = true, false, false
+	m.busy, m.again = true, false
 	w.jobs++
 	go func() {
 		p := j.run(ctx)
@@ -274,12 +244,11 @@ func (w *Watcher) start(ctx context.Context, m *medium) {
 	}()
 }
 
-// finish puts what was prepared into the table, and tells whether the medium
-// was changed since.
-func (w *Watcher) finish(p *prepared) (touched bool) {
+// finish puts what was prepared into the table.
+func (w *Watcher) finish(p *prepared) {
 	m := w.media[p.medium.path]
 	if m == nil || m.gone != p.medium.gone {
-		return false // it has gone meanwhile
+		return // it has gone meanwhile
 	}
 	m.cancel()
 	m.busy = false
@@ -287,7 +256,7 @@ func (w *Watcher) finish(p *prepared) (touched bool) {
 		m.looked = &survey{}
 		m.again = true
 		w.once(m.said, "medium cannot be read", "path", m.path, "error", p.err.Error())
-		return m.touched
+		return
 	}
 	m.looked = p.looked
 	for o := range m.served {
@@ -309,7 +278,6 @@ func (w *Watcher) finish(p *prepared) (touched bool) {
 		}
 		w.once(m.said, "layout is not served", "path", o.path, "reason", f.reason)
 	}
-	return m.touched
 }
 
 // attach begins to serve an offer.
@@ -334,7 +302,6 @@ func (w *Watcher) remove(path string) {
 	m := w.media[path]
 	delete(w.media, path)
 	m.gone.Store(true)
-	w.notify.forget(path)
 	if m.busy {
 		m.cancel()
 	}

@@ -57,7 +57,7 @@ func allowed(c byte) bool {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
 		return true
 	}
-	return strings.IndexByte("._-/:*?", c) >= 0
+	return strings.IndexByte("._-/*?", c) >= 0
 }
 
 func (p Pattern) String() string { return p.text }

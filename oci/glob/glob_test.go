@@ -25,8 +25,6 @@ func TestMatch(t *testing.T) {
 		{"team-?/app", []string{"team-a/app", "team-1/app"}, []string{"team-/app", "team-ab/app", "team-//app"}},
 		{"a*b*c", []string{"abc", "axbxc", "abbcc"}, []string{"ab", "acb", "a/b/c"}},
 		{"a**c", []string{"ac", "abc"}, []string{"a/c"}},
-		{"app:v*", []string{"app:v1", "app:v"}, []string{"app:w", "app/x:v1"}},
-		{"**/app:latest", []string{"app:latest", "x/app:latest"}, []string{"app:late"}},
 	} {
 		p, err := glob.Parse(c.pattern)
 		if err != nil {
@@ -47,8 +45,35 @@ func TestMatch(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, s := range []string{"", "/a", "a/", "a//b", "a b", "[ab]", "{a,b}", "ä", strings.Repeat("a", glob.MaxLength+1)} {
+	for _, s := range []string{"", "/a", "a/", "a//b", "a b", "[ab]", "{a,b}", "a:b", "ä", strings.Repeat("a", glob.MaxLength+1)} {
 		if _, err := glob.Parse(s); err == nil {
+			t.Errorf("%q is taken", s)
+		}
+	}
+}
+
+func TestParseRef(t *testing.T) {
+	for pattern, refs := range map[string][2][]string{
+		"app":           {{"app:v1", "app:latest"}, {"apps:v1"}},
+		"app:v*":        {{"app:v1", "app:v"}, {"app:w", "app/x:v1"}},
+		"**/app:latest": {{"app:latest", "x/y/app:latest"}, {"app:late"}},
+		"**:v?":         {{"a:v1", "a/b:v2"}, {"a:v10"}},
+	} {
+		p, err := glob.ParseRef(pattern)
+		if err != nil {
+			t.Errorf("%s: %v", pattern, err)
+		}
+		for i, list := range refs {
+			for _, ref := range list {
+				repo, tag, _ := strings.Cut(ref, ":")
+				if got := p.Match(repo, tag); got != (i == 0) {
+					t.Errorf("%s matches %s: %v", pattern, ref, got)
+				}
+			}
+		}
+	}
+	for _, s := range []string{"", ":", "app:", ":v1", "a:b:c"} {
+		if _, err := glob.ParseRef(s); err == nil {
 			t.Errorf("%q is taken", s)
 		}
 	}

@@ -62,7 +62,7 @@ func TestRepeats(t *testing.T) {
 					refuse(w, c.status, c.code)
 				}
 			})
-			h.clock.run(t, nil)
+			h.clock.run(t)
 			_, err := h.call(t, Request{Body: c.body(), Once: c.once})
 			if n.Load() != c.attempts || (err == nil) != (c.attempts == 3) {
 				t.Errorf("%d requests, %v; want %d", n.Load(), err, c.attempts)
@@ -88,7 +88,7 @@ func TestCut(t *testing.T) {
 					panic(http.ErrAbortHandler)
 				}
 			})
-			h.clock.run(t, nil)
+			h.clock.run(t)
 			_, err := h.call(t, Request{Body: Bytes([]byte("x")), Once: once})
 			if once && (n.Load() != 1 || !errors.Is(err, ErrOutcomeUnknown)) || !once && (err != nil || n.Load() != 3) {
 				t.Errorf("%d requests, %v", n.Load(), err)
@@ -102,7 +102,7 @@ func TestCut(t *testing.T) {
 func TestNotConnected(t *testing.T) {
 	h := start(t, func(http.ResponseWriter, *http.Request) {})
 	h.url.Host = "127.0.0.1:1"
-	h.clock.run(t, nil)
+	h.clock.run(t)
 	_, err := h.call(t, Request{Body: Bytes([]byte("x")), Once: true})
 	var e *Error
 	if !errors.As(err, &e) || e.Attempts != 6 || errors.Is(err, ErrOutcomeUnknown) {
@@ -137,7 +137,7 @@ func TestReadAgain(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "56789")
 	})
-	h.clock.run(t, nil)
+	h.clock.run(t)
 	var got string
 	_, err := h.call(t, Request{Method: "GET", Read: func(_ http.Header, body io.Reader) error {
 		text, err := io.ReadAll(body)

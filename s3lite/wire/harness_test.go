@@ -17,13 +17,11 @@ type fakeClock struct {
 	mu     sync.Mutex
 	now    time.Time
 	timers map[*fakeTimer]bool
-	long   int // calls to come after more than a pause, so far: exchanges
 }
 
 type fakeTimer struct {
 	clock *fakeClock
 	at    time.Time
-	d     time.Duration // from when it was set
 	f     func()
 	armed bool
 }
@@ -39,11 +37,6 @@ func (c *fakeClock) Now() time.Time {
 }
 
 func (c *fakeClock) AfterFunc(d time.Duration, f func()) Timer {
-	if d > longestPause {
-		c.mu.Lock()
-		c.long++
-		c.mu.Unlock()
-	}
 	t := &fakeTimer{clock: c, f: f}
 	t.Reset(d)
 	return t
@@ -62,7 +55,7 @@ func (t *fakeTimer) Reset(d time.Duration) bool {
 	t.clock.mu.Lock()
 	defer t.clock.mu.Unlock()
 	was := t.armed
-	t.armed, t.at, t.d = true, t.clock.now.Add(d), d
+	t.armed, t.at = true, t.clock.now.Add(d)
 	t.clock.timers[t] = true
 	return was
 }
@@ -81,32 +74,8 @@ func (c *fakeClock) advance(d time.Duration) {
 	}
 }
 
-// longestPause is the most that a client waits between two attempts, and less
-// than after which it gives an exchange up.
-const longestPause = 10 * time.Second
-
-// pausing tells whether the client waits for its next attempt.
-func (c *fakeClock) pausing() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for t := range c.timers {
-		if t.d <= longestPause {
-			return true
-		}
-	}
-	return false
-}
-
-// exchanges is how many have begun.
-func (c *fakeClock) exchanges() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.long
-}
-
-// run advances the clock until the test ends, while the client waits for its
-// next attempt, or too says so. So nothing stalls because this machine is slow.
-func (c *fakeClock) run(t *testing.T, too func() bool) {
+// run advances the clock until the test ends.
+func (c *fakeClock) run(t *testing.T) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -115,9 +84,7 @@ func (c *fakeClock) run(t *testing.T, too func() bool) {
 			case <-stop:
 				return
 			case <-time.After(time.Millisecond):
-				if c.pausing() || too != nil && too() {
-					c.advance(time.Second)
-				}
+				c.advance(time.Second)
 			}
 		}
 	}()

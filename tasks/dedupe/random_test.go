@@ -314,9 +314,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	for _, badger := range []bool{false, true} {
 		for _, commit := range []bool{false, true} {
 			t.Run(fmt.Sprintf("index=%v,commit=%v", badger, commit), func(t *testing.T) {
-				seed := uint64(time.Now().UnixNano())
-				t.Log("seed", seed)
-				rng := rand.New(rand.NewPCG(seed, 0))
+				rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 				d := &device{t: t, dir: t.TempDir(), badger: badger, commit: commit, images: map[oci.Repo]map[oci.Tag][]oci.Digest{}}
 				d.start()
 				defer func() { d.end() }()

@@ -30,6 +30,10 @@ type Options struct {
 	// KeepUntagged keeps manifests that nothing holds, but for referrers of
 	// what is gone.
 	KeepUntagged bool
+	// Keep says it for single repositories, as the registry calls them: whether
+	// manifests without a tag stay, and whether referrers of what is gone do;
+	// nil: KeepUntagged is for all, and such referrers go.
+	Keep func(oci.Repo) (untagged, referrers bool)
 	// Offline: nobody is served meanwhile, nor was lately.
 	Offline bool
 	Log     *slog.Logger     // nil: discard

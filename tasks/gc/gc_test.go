@@ -114,6 +114,26 @@ func sorted(list string) string {
 	return strings.Join(parts, ", ")
 }
 
+// TestKeepByRepository: what is kept can be said for each repository.
+func TestKeepByRepository(t *testing.T) {
+	for name, keep := range map[string][2]bool{"untagged": {true, false}, "referrers": {false, true}} {
+		w := newWorld(t, func(o *gc.Options) {
+			o.KeepUntagged = !keep[0]
+			o.Keep = func(r oci.Repo) (untagged, referrers bool) {
+				same(t, "asked of", string(r), string(repo))
+				return keep[0], keep[1]
+			}
+		})
+		alone, referrer := w.image("alone"), w.image("referrer", subject([]byte("never")))
+		w.push("", alone)
+		w.push("", referrer)
+		w.pass()
+		went := map[string]string{"untagged": "referrer", "referrers": "alone"}[name]
+		gone := map[string][]byte{"referrer": referrer, "alone": alone}[went]
+		same(t, "went", w.collect(), "blob config "+went+", blob layer "+went+", manifest "+short(digest(gone)))
+	}
+}
+
 func TestReferrers(t *testing.T) {
 	w := newWorld(t, func(o *gc.Options) { o.KeepUntagged = true })
 	image := w.image("image")

@@ -32,6 +32,8 @@ type marker struct {
 	c     *Collector
 	repo  oci.Repo // as the store calls it
 	round *tasks.Round
+	// keepUntagged and keepReferrers are Options.Keep's for the repository.
+	keepUntagged, keepReferrers bool
 
 	blobs  table
 	index  *oci.Index
@@ -87,7 +89,7 @@ func (m *marker) isRoot(ctx context.Context, e *oci.Entry) (bool, error) {
 	case subject == "":
 		subject = e.Subject
 	}
-	if subject == "" && m.c.opts.KeepUntagged || subject != "" && m.seen(subject) {
+	if subject == "" && m.keepUntagged || subject != "" && (m.keepReferrers || m.seen(subject)) {
 		return true, nil
 	}
 	old := false

@@ -48,7 +48,10 @@ func (s *sweep) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.marker = &marker{c: s.Collector, repo: s.repo, round: s.Round, blobs: blobs, others: map[oci.Digest]bool{}}
+	s.marker = &marker{c: s.Collector, repo: s.repo, round: s.Round, blobs: blobs, others: map[oci.Digest]bool{}, keepUntagged: s.opts.KeepUntagged}
+	if s.opts.Keep != nil {
+		s.marker.keepUntagged, s.marker.keepReferrers = s.opts.Keep(s.full)
+	}
 	if err := s.marker.mark(ctx, index); err != nil {
 		return err
 	}

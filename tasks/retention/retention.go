@@ -32,11 +32,12 @@ type Store interface {
 // Options of a Job. Those without a default are needed.
 type Options struct {
 	Registry *registry.Registry
-	Store    Store               // of the registry
-	Sets     func(oci.Repo) *Set // the policies that may apply to a repository; nil: none do
-	Usage    *usage.Memory       // nil: the times of manifests stand for those of use
-	Log      *slog.Logger        // nil: discard
-	Now      func() time.Time    // nil: time.Now
+	Store    Store                        // of the registry
+	Sets     func(oci.Repo) *Set          // the policies that may apply to a repository; nil: none do
+	Pinned   func(oci.Repo, oci.Tag) bool // tags that stay, whatever the policies say; nil: none
+	Usage    *usage.Memory                // nil: the times of manifests stand for those of use
+	Log      *slog.Logger                 // nil: discard
+	Now      func() time.Time             // nil: time.Now
 }
 
 // Job applies the policies of one registry.
@@ -65,6 +66,9 @@ func New(opts Options) *Job {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Pinned == nil {
+		opts.Pinned = func(oci.Repo, oci.Tag) bool { return false }
 	}
 	return &Job{opts: opts}
 }
@@ -113,7 +117,7 @@ func (j *Job) repository(ctx context.Context, repo oci.Repo, set *Set, policy *P
 	report.Tags += int64(len(tags))
 	gone := map[oci.Digest]map[oci.Tag]Verdict{}
 	for _, v := range policy.Decide(tags, set.Delay, j.opts.Now()) {
-		if !v.Delete {
+		if !v.Delete || j.opts.Pinned(repo, v.Name) {
 			continue
 		}
 		if set.DryRun {

@@ -26,6 +26,7 @@ type world struct {
 	usage *usage.Memory
 	log   bytes.Buffer
 	set   retention.Set
+	pins  func(oci.Repo, oci.Tag) bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -73,7 +74,8 @@ func (w *world) run() retention.Report {
 			}
 			return &w.set
 		},
-		Log: slog.New(slog.NewTextHandler(&w.log, nil)), Now: func() time.Time { return w.now },
+		Pinned: w.pins,
+		Log:    slog.New(slog.NewTextHandler(&w.log, nil)), Now: func() time.Time { return w.now },
 	})
 	report, err := job.Run(w.t.Context(), nil)
 	if err != nil {
@@ -148,6 +150,17 @@ func TestPullsKeep(t *testing.T) {
 	w.now = w.now.Add(6 * time.Hour)
 	w.run()
 	w.want("app", "[two v2]")
+}
+
+func TestPinsStay(t *testing.T) {
+	w := newWorld(t)
+	for _, tag := range []oci.Tag{"v1", "v2", "v3"} {
+		w.push("app", string(tag), tag)
+	}
+	w.policy(retention.Rule{PushedCount: 1})
+	w.pins = func(repo oci.Repo, tag oci.Tag) bool { return repo == "app" && tag == "v1" }
+	w.run()
+	w.want("app", "[v1 v3]")
 }
 
 // TestWithoutUsage: the times of the manifests stand for those of use.

@@ -32,16 +32,15 @@ func repush(e *Env) ([]report.Line, error) {
 		for range e.Rounds {
 			settle()
 			err := e.with(peer.Berth, options{}, func(i *instance) error {
-				first, second, bytes, err := repushTurn(i, way.push)
-				ratios, wrote = append(ratios, second.Seconds()/first.Seconds()), append(wrote, bytes)
-				e.Say("  %-26s first %v, again %v", way.what, first, second)
+				ratio, bytes, err := repushTurn(i, way.push)
+				ratios, wrote = append(ratios, ratio), append(wrote, bytes)
 				return err
 			})
 			if err != nil {
 				return lines, err
 			}
 			last := len(wrote) - 1
-			e.Say("  %-26s %.3f of the first push, %s written", "", ratios[last], report.MiB(wrote[last]))
+			e.Say("  %-20s %.3f of the first push, %s written", way.what, ratios[last], report.MiB(wrote[last]))
 		}
 		lines = append(lines,
 			report.Line{Work: work, Measure: way.what + ": time, of the first push's", Berth: fmt.Sprintf("%.3f", median(ratios)), Target: "≤ 1/3", Verdict: report.Judge(median(ratios) <= 1.0/3)},
@@ -52,8 +51,8 @@ func repush(e *Env) ([]report.Line, error) {
 }
 
 // repushTurn pushes an image twice and compares the second push with the
-// first: their times, and the bytes that the server wrote in the second.
-func repushTurn(i *instance, push func(*client.Conn, string, client.Blob) error) (first, second time.Duration, wrote float64, err error) {
+// first: its time, and the bytes that the server wrote.
+func repushTurn(i *instance, push func(*client.Conn, string, client.Blob) error) (ratio, wrote float64, err error) {
 	layers := client.NewSource(8<<20, 3).Take(8)
 	conn := client.New(i.Addr)
 	defer conn.Close()
@@ -68,22 +67,22 @@ func repushTurn(i *instance, push func(*client.Conn, string, client.Blob) error)
 		err := conn.PushManifest(repo, tagName(0), image.Manifest(0))
 		return time.Since(began), err
 	}
-	first, err = all(repoName(0), (*client.Conn).OfferBlob)
+	first, err := all(repoName(0), (*client.Conn).OfferBlob)
 	if err != nil {
-		return 0, 0, 0, err
+		return 0, 0, err
 	}
 	time.Sleep(rest) // what belongs to the first push is written then
 	before, err := writtenBy(i.Tree())
 	if err != nil {
-		return 0, 0, 0, err
+		return 0, 0, err
 	}
-	second, err = all(repoName(1), push)
+	second, err := all(repoName(1), push)
 	if err != nil {
-		return 0, 0, 0, err
+		return 0, 0, err
 	}
 	time.Sleep(rest)
 	after, err := writtenBy(i.Tree())
-	return first, second, float64(after - before), err
+	return second.Seconds() / first.Seconds(), float64(after - before), err
 }
 
 // writtenBy is how many bytes a tree of processes has sent towards storage, what
