@@ -15,6 +15,7 @@ import (
 func (p *process) adminVerbs() map[string]admin.Handler {
 	return map[string]admin.Handler{
 		"tasks": p.listTasks,
+		"scrub": p.scrubAll,
 	}
 }
 

@@ -86,6 +86,8 @@ func commandLines() []commandLine {
 		{name: "dedupe-flag", args: "dedupe --read-only"},
 		{name: "dedupe-missing", args: "dedupe --root none"},
 		{name: "dedupe-skipped", args: "dedupe skipped.toml"},
+		{name: "scrub-flag", args: "scrub --repair"},
+		{name: "scrub-missing", args: "scrub --root none"},
 		{name: "tasks-flag", args: "tasks --jsn"},
 		{name: "tasks-nobody", args: "tasks --root none"},
 		{name: "tasks-off", args: "tasks --json", env: []string{"BERTH_ADMIN_SOCKET=off"}},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth/config"
+	"berth/oci/registry"
 	"berth/tasks"
 	"berth/tasks/dedupe"
 )
@@ -19,12 +20,13 @@ import (
 const (
 	priorityExpiry = 60
 	priorityDedupe = 20
+	priorityScrub  = 10
 )
 
 // jobs are what is done in the background for a root. Each has the root's name
 // behind its own, by jobName.
 func (l *localRoot) jobs() []tasks.Job {
-	var all []tasks.Job
+	all := []tasks.Job{l.scrubJob()}
 	if l.ReadOnly() {
 		return all
 	}
@@ -57,14 +59,17 @@ func (l *localRoot) jobName(job string) string {
 // upkeep is the background work of all roots that are open.
 type upkeep struct {
 	*tasks.Scheduler
-	log *slog.Logger
+	config *config.Config
+	log    *slog.Logger
+	// registry is over all roots; nil until they are open.
+	registry *registry.Registry
 
 	mu    sync.Mutex // guards roots
 	roots []*localRoot
 }
 
 func newUpkeep(cfg *config.Config, busy func() bool, log *slog.Logger) *upkeep {
-	return &upkeep{log: log, Scheduler: tasks.New(tasks.Options{
+	return &upkeep{config: cfg, log: log, Scheduler: tasks.New(tasks.Options{
 		Log:     log,
 		Workers: cfg.Tasks.WorkerCount(),
 		Limits:  taskLimits(cfg.Tasks),

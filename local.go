@@ -5,12 +5,14 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"berth/cache"
 	"berth/config"
 	"berth/fsstore"
 	"berth/oci"
 	"berth/tasks/dedupe"
+	"berth/tasks/scrub"
 )
 
 // localRoot is the store of one root directory, with its dedupe index and the
@@ -26,6 +28,7 @@ type localRoot struct {
 	stop  context.CancelFunc
 	under sync.WaitGroup // the work under way
 
+	scrubbed atomic.Pointer[scrub.Report] // what the last round found; nil: none has ended
 }
 
 var _ oci.Store = (*localRoot)(nil)

@@ -30,6 +30,7 @@ usage:
   berth serve [CONFIG] [--root PATH] [--name NAME] [--address HOST:PORT]...
               [--read-only]
   berth dedupe [CONFIG] [--root DIR]
+  berth scrub [CONFIG] [--root PATH] [--read-only]
   berth tasks [CONFIG] [--root DIR] [--json]
   berth verify CONFIG
   berth client-config --for CLIENT [--registry HOST:PORT] [--ca FILE]
@@ -51,6 +52,11 @@ serve    answers requests until SIGTERM or SIGINT; SIGHUP reloads CONFIG.
 dedupe   keeps one copy of every blob of each root, however many repositories
          hold it, also of what was stored before. serve does so by itself, in
          the background; this is for when it is not running.
+scrub    reads everything that is stored and says what is damaged; the exit
+         status is 1 where something is. What is damaged is not served any more,
+         until it is pushed again. The running server does it, if there is one.
+           --read-only          only say it; also beside a server, and of an OCI
+                                archive, a layout or a disk that is mounted so
 tasks    lists what the running server does in the background: what each task
          does now, what came of it last, and when it is done next.
            --json               one JSON object for each task
@@ -116,6 +122,8 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 		return serve(args[1:], stdout, stderr)
 	case "dedupe":
 		return runDedupe(args[1:], stdout, stderr)
+	case "scrub":
+		return runScrub(args[1:], stdout, stderr)
 	case "tasks":
 		return runTasks(args[1:], stdout, stderr)
 	case "verify":

@@ -118,6 +118,8 @@ func (p *process) openServer(ctx context.Context) (commands *admin.Server, err e
 		opts.Usage = p.expiry.uses
 	}
 	reg := registry.New(p.expiry.store(p.stores.Store), opts)
+	p.upkeep.registry = reg
+	p.upkeep.checkScrub()
 	p.server = httpd.New(reg, p.serverOptions())
 	if err := p.expiry.addJobs(p, reg, defaultGCInterval); err != nil {
 		return nil, err

@@ -19,6 +19,8 @@ type Config struct {
 	Tasks   Tasks
 	Admin   Admin
 
+	Extensions Extensions
+
 	// origins tells where a key was set, by its path in lower case: source,
 	// line and spelling.
 	origins map[string]Problem
@@ -100,6 +102,17 @@ type Medium struct {
 // MediumKey returns the path of a key of the entry i of storage.media, for
 // Problem.
 func MediumKey(i int, name string) string { return fmt.Sprintf("storage.media[%d].%s", i, name) }
+
+// Extensions is the section extensions.
+type Extensions struct {
+	Scrub Scrub
+}
+
+// Scrub is the section extensions.scrub.
+type Scrub struct {
+	Enable   bool
+	Interval time.Duration // from the end of a round to the next
+}
 
 // Log is the section log.
 type Log struct {

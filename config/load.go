@@ -36,6 +36,7 @@ func Load(from Sources) (*Config, error) {
 	l.flags(from.Flags)
 	if len(l.problems) == 0 {
 		l.resolve()
+		implyScrub(l.config)
 		l.together()
 	}
 	if len(l.problems) > 0 {

@@ -46,9 +46,10 @@ func TestDefaults(t *testing.T) {
 			MaxUploads: c.HTTP.MaxUploads, MaxManifestSize: 4 << 20, MinRate: c.HTTP.MinRate,
 			HeaderTimeout: 15 * time.Second, IdleTimeout: 90 * time.Second, ShutdownTimeout: 30 * time.Second,
 		},
-		Storage: Storage{Root: unlimited(Root{RootDirectory: "./berth-data", Dedupe: true, MinFree: Auto})},
-		Log:     Log{Level: "info", Format: "text", Access: "off"},
-		Tasks:   Tasks{Workers: 1, Pressure: 50},
+		Storage:    Storage{Root: unlimited(Root{RootDirectory: "./berth-data", Dedupe: true, MinFree: Auto})},
+		Log:        Log{Level: "info", Format: "text", Access: "off"},
+		Tasks:      Tasks{Workers: 1, Pressure: 50},
+		Extensions: Extensions{Scrub{Interval: 24 * time.Hour}},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("defaults:\n got %+v\nwant %+v", c, want)
@@ -128,7 +129,9 @@ window = "22:30-4:00"
 numWorkers = 2
 [admin]
 socket = "/run/berth/admin.sock"
-[extensions]
+[extensions.scrub]
+enable = true
+interval = "72h"
 `
 
 func TestEveryKeyOfTOML(t *testing.T) {
@@ -151,9 +154,10 @@ func TestEveryKeyOfTOML(t *testing.T) {
 			Budgets: []RepoBudget{{[]string{"cache/**"}, Budget{MaxBytes: Amount{Bytes: 5 << 30}, HighWatermark: 90, LowWatermark: 50}}},
 			Media:   []Medium{{"/media", "usb", true}},
 		},
-		Log:   Log{"debug", "json", "/var/log/berth.log", "text", "/var/log/audit.log"},
-		Tasks: Tasks{Workers: 2, NumWorkers: 2, IORate: 20 << 20, Window: "22:30-4:00"},
-		Admin: Admin{Socket: "/run/berth/admin.sock"},
+		Log:        Log{"debug", "json", "/var/log/berth.log", "text", "/var/log/audit.log"},
+		Tasks:      Tasks{Workers: 2, NumWorkers: 2, IORate: 20 << 20, Window: "22:30-4:00"},
+		Admin:      Admin{Socket: "/run/berth/admin.sock"},
+		Extensions: Extensions{Scrub{true, 72 * time.Hour}},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -36,7 +36,7 @@ func features() []feature {
 		"maxRepos", "untaggedImageRetentionDelay", "redirectBlobURL")
 	add("http", false, "auth", "accessControl", "ratelimit", "externalUrl", "allowOrigin")
 	add("http.tls", false, "cacert")
-	add("extensions", false, "search", "ui", "metrics", "scrub", "sync", "lint", "mgmt",
+	add("extensions", false, "search", "ui", "metrics", "sync", "lint", "mgmt",
 		"userprefs", "apikey", "imagetrust", "events", "mirror")
 	return all
 }

@@ -70,6 +70,29 @@ func (j *job) begin() {
 	j.keys.shared, j.keys.here = unpack(p.Shared, j.opts.Keys), unpack(p.Here, j.opts.Keys)
 }
 
+// Due is how long it is until the next round of a store that has to come so
+// long after the end of the last one: 0 where one was interrupted, or none is
+// known. It may be more than every, where the clock was set back.
+func Due(store Store, every time.Duration, now time.Time) time.Duration {
+	notes, ok := store.(oci.NoteKeeper)
+	if !ok {
+		return 0
+	}
+	if content, err := notes.LoadNote(progressNote, maxProgress); err == nil {
+		if _, interrupted := parseProgress(content); interrupted {
+			return 0
+		}
+	}
+	var last struct {
+		Ended time.Time `json:"ended"`
+	}
+	content, err := notes.LoadNote(reportNote, maxReport)
+	if err != nil || json.Unmarshal(content, &last) != nil || last.Ended.IsZero() {
+		return 0
+	}
+	return max(0, every-now.Sub(last.Ended))
+}
+
 // saveIfDue keeps the progress from time to time: seldom, for the sake of flash
 // memory.
 func (j *job) saveIfDue() {

@@ -125,6 +125,31 @@ func TestProgressIsKeptSeldom(t *testing.T) {
 	}
 }
 
+// TestDue: a restart brings no round that is not due.
+func TestDue(t *testing.T) {
+	d := newDisk(t, fsstore.Options{Dedupe: true})
+	c := &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	due := func(want time.Duration) {
+		t.Helper()
+		if got := scrub.Due(d, 24*time.Hour, c.now()); got != want {
+			t.Errorf("due in %v, want %v", got, want)
+		}
+	}
+	due(0)
+	d.many()
+	d.scrub(scrub.Options{Now: c.now})
+	c.advance(7 * time.Hour)
+	due(17 * time.Hour)
+	d.interrupt(13, scrub.Options{Now: c.now})
+	due(0)
+	d.scrub(scrub.Options{Now: c.now})
+	due(24 * time.Hour)
+	c.advance(25 * time.Hour)
+	due(0)
+	d.ok(d.SaveNote("scrub/report.json", []byte("{"), true))
+	due(0)
+}
+
 // TestProgressThatMeansNothing begins a round anew.
 func TestProgressThatMeansNothing(t *testing.T) {
 	d := newDisk(t, fsstore.Options{Dedupe: true})

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"berth/oci"
+	"berth/oci/registry"
+	"berth/tasks"
+	"berth/tasks/scrub"
+)
+
+const (
+	// scrubFloor is the least time from one round to the next: rounds without
+	// an end would only wear the disk.
+	scrubFloor = 2 * time.Hour
+	// scrubFirst is how long after a root was opened a round begins that is
+	// due, or goes on.
+	scrubFirst = 5 * time.Minute
+)
+
+// scrubInterval is the time from the end of a round to the next; 0 where there
+// are only those that somebody asks for.
+func (u *upkeep) scrubInterval() time.Duration {
+	s := u.config.Extensions.Scrub
+	if !s.Enable {
+		return 0
+	}
+	return max(s.Interval, scrubFloor)
+}
+
+// checkScrub says once that the interval is another one than was asked for.
+func (u *upkeep) checkScrub() {
+	if s := u.config.Extensions.Scrub; s.Enable && s.Interval < scrubFloor {
+		u.log.Warn("the interval of the scrub is too short: it is raised", "interval", s.Interval, "raised to", scrubFloor)
+	}
+}
+
+// scrubJob reads everything that the root holds. It is there for `berth scrub`
+// also where it is not done by itself.
+func (l *localRoot) scrubJob() tasks.Job {
+	j := tasks.Job{Name: l.jobName("scrub"), Priority: priorityScrub, Windowed: true, First: -1, Run: l.scrubRound}
+	if j.Every = l.upkeep.scrubInterval(); j.Every > 0 {
+		j.First = max(scrubFirst, min(scrub.Due(l.Store, j.Every, time.Now()), j.Every))
+	}
+	return j
+}
+
+// scrubRound is one round, or the rest of one.
+func (l *localRoot) scrubRound(ctx context.Context, r *tasks.Round) error {
+	opts := scrub.Options{Log: l.log, Sparse: registry.Sparse(l.upkeep.config.HTTP.Sparse), ReportOnly: l.ReadOnly()}
+	opts.Lost = func(repo oci.Repo, d oci.Digest) {
+		if l.upkeep.registry != nil {
+			l.upkeep.registry.Forget(l.fullName(repo), d)
+		}
+	}
+	report, err := scrub.New(l.Store, opts).Run(ctx, r)
+	if err == nil {
+		l.scrubbed.Store(&report)
+	}
+	return err
+}
+
+// fullName is a repository's name as clients know it.
+func (l *localRoot) fullName(repo oci.Repo) oci.Repo {
+	if prefix := strings.TrimPrefix(l.name, "/"); prefix != "" {
+		return oci.Repo(prefix) + "/" + repo
+	}
+	return repo
+}
