@@ -75,7 +75,8 @@ func (s *Server) Count(op string) int {
 	return n
 }
 
-// Stalled tells how many requests have gone silent.
+// Stalled tells how many requests have gone silent. The client may not wait
+// yet for what does not come: advance its clock until it has given up.
 func (s *Server) Stalled() int { return int(s.stalled.Load()) }
 
 // Reset forgets the requests seen.

@@ -21,6 +21,8 @@ type TransportOptions struct {
 	Direct bool
 	// Conns bounds the connections to one host; 0 for no bound.
 	Conns int
+	// DialTimeout bounds the time to a connection; 0 for ten seconds.
+	DialTimeout time.Duration
 }
 
 const (
@@ -46,11 +48,12 @@ func NewTransport(o TransportOptions) (*http.Transport, error) {
 	if o.Direct {
 		proxy = nil
 	}
+	setDefault(&o.DialTimeout, dialTimeout)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  proxy,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            (&net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    dialTimeout,
 		DisableCompression:     true,
