@@ -50,15 +50,18 @@ install:
 lint:
 	scripts/lint.sh
 
+# For one package. It is there to end what hangs, not what is slow.
+TEST := go test -timeout 30m
+
 # The seeds of the fuzz targets are among the unit tests.
 unit:
-	go test -race ./...
-	cd scripts/bench && go test -race ./...
+	$(TEST) -race ./...
+	cd scripts/bench && $(TEST) -race ./...
 
 # As 32-bit binaries are built; and the one thing that is different without.
 unit-386: build/go32.mod
-	CGO_ENABLED=0 GOARCH=386 GOFLAGS="$(GOFLAGS) $(GO32)" go test ./...
-	CGO_ENABLED=0 GOARCH=386 go test -run '^TestUnsoundAllocator$$' ./cache
+	CGO_ENABLED=0 GOARCH=386 GOFLAGS="$(GOFLAGS) $(GO32)" $(TEST) ./...
+	CGO_ENABLED=0 GOARCH=386 $(TEST) -run '^TestUnsoundAllocator$$' ./cache
 
 # Every fuzz target for FUZZTIME.
 FUZZTIME ?= 10s
@@ -67,7 +70,7 @@ fuzz:
 
 # go test cannot see that the binary has changed: its cache is not used. To
 # mount needs root: for others sudo runs the tests that do.
-E2E := go test -count=1 -timeout 15m
+E2E := $(TEST) -count=1
 e2e: build
 	cd scripts/e2e && export E2E_BINARY=$(CURDIR)/bin/berth; \
 	if [ "$$(id -u)" = 0 ]; then $(E2E) ./...; \

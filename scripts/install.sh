@@ -8,4 +8,6 @@ if ! command -v go >/dev/null; then
   echo "Go is not in PATH: install the version that go.mod names, or a newer one (https://go.dev/dl/)" >&2
   exit 1
 fi
-want_packages git make gcc libc6-dev # the last two for go test -race
+want_packages git make gcc libc6-dev e2fsprogs mount # gcc for go test -race, the last two for tests that mount
+want_dependencies ..
+want_dependencies bench

@@ -1,4 +1,21 @@
-# Shared by the scripts that install: source it. Written for Debian.
+# Shared by the scripts that install and check: source it. Written for Debian.
+
+# retry runs a command that needs the network until it succeeds, six times at
+# most, with pauses that grow to half a minute.
+retry() {
+  local pause=2 status
+  while true; do
+    status=0
+    "$@" && return 0 || status=$?
+    if [ "$pause" -gt 32 ]; then
+      echo "given up after six tries: $*" >&2
+      return "$status"
+    fi
+    echo "failed with status $status, again in $pause s: $*" >&2
+    sleep "$pause"
+    pause=$((pause * 2))
+  done
+}
 
 # as_root runs a command with the right to change the system.
 as_root() {
@@ -13,6 +30,7 @@ as_root() {
 }
 
 # want_packages installs those of the given Debian packages that are missing.
+# Where none is, it needs neither root nor the network.
 want_packages() {
   local missing=() package
   for package in "$@"; do
@@ -26,6 +44,35 @@ want_packages() {
     return 1
   fi
   echo "installing ${missing[*]}"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+  retry install_packages "${missing[@]}"
+}
+
+# install_packages is one try. That another apt or dpkg is at work, as on a
+# machine that was just started, is waited for.
+install_packages() {
+  local apt=(timeout 1200 env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  as_root "${apt[@]}" update &&
+    as_root "${apt[@]}" install --no-install-recommends "$@" >/dev/null
+}
+
+# want_dependencies downloads what the tests of the Go module in a folder need,
+# so that no later step depends on the network.
+want_dependencies() {
+  (cd "$1" && retry timeout 1200 go list -deps -test ./... >/dev/null)
+}
+
+# tools is the folder of the commands that are built from Go modules.
+tools=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/build/tools
+
+# want_module NAME PACKAGE@VERSION builds a command into tools, unless that
+# version is there.
+want_module() {
+  local name=$1 package=$2 mark="$tools/.$1"
+  if [ -x "$tools/$name" ] && [ "$(cat "$mark" 2>/dev/null)" = "$package" ]; then
+    return
+  fi
+  echo "building $package"
+  mkdir -p "$tools"
+  retry timeout 1200 env GOBIN="$tools" GOFLAGS= CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' "$package" || return
+  echo "$package" >"$mark"
 }

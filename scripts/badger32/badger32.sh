@@ -23,7 +23,12 @@ die() {
 }
 
 version=$(go list -m -f '{{.Version}}' "$module")
-info=$(go mod download -json "$module@$version")
+# It is there where the dependencies are; else the network may need another try.
+for pause in 2 4 8 16 32 0; do
+	info=$(go mod download -json "$module@$version") && break
+	[ "$pause" -gt 0 ] || die "$module@$version cannot be downloaded: $info"
+	sleep "$pause"
+done
 source=$(printf '%s\n' "$info" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",\{0,1\}$/\1/p')
 [ -d "$source" ] || die "go mod download names no directory for $module@$version"
 
