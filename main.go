@@ -20,7 +20,6 @@ import (
 	"berth/config"
 	"berth/config/manual"
 	"berth/httpd"
-	"berth/oci"
 	"berth/oci/registry"
 )
 
@@ -161,17 +160,14 @@ func printUsage(stdout io.Writer) error {
 	return err
 }
 
-func registryOptions(cfg *config.Config, finder oci.Locations, log *slog.Logger) registry.Options {
-	opts := registry.Options{
+func registryOptions(cfg *config.Config, found *finder, log *slog.Logger) registry.Options {
+	return registry.Options{
 		Log:             log,
+		Finder:          found,
 		Sparse:          registry.Sparse(cfg.HTTP.Sparse),
 		MaxManifestSize: int64(cfg.HTTP.MaxManifestSize),
 		Docker2S2:       len(cfg.HTTP.Compat) > 0,
 	}
-	if finder != nil {
-		opts.Finder = finder
-	}
-	return opts
 }
 
 func (p *process) serverOptions() httpd.Options {

@@ -113,7 +113,7 @@ func (p *process) openServer(ctx context.Context) (commands *admin.Server, err e
 	if p.expiry, err = p.newExpiry(defaultGCDelay); err != nil {
 		return nil, err
 	}
-	opts := registryOptions(p.cfg, p.stores.finder, p.log)
+	opts := registryOptions(p.cfg, &p.stores.finder, p.log)
 	if p.expiry.uses != nil {
 		opts.Usage = p.expiry.uses
 	}

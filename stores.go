@@ -20,9 +20,9 @@ import (
 // stores is every place that repositories come from, as one store.
 type stores struct {
 	oci.Store
-	root     oci.Store     // that of the root directory alone
-	finder   oci.Locations // of the root's blobs; nil: none
-	readOnly bool          // no part of it can be written to
+	root     oci.Store // that of the root directory alone
+	finder   finder    // of the blobs of all roots
+	readOnly bool      // no part of it can be written to
 	log      *slog.Logger
 	upkeep   *upkeep
 
@@ -68,7 +68,7 @@ func (a *stores) openRoot(s config.Storage) error {
 	}
 	a.closers = append(a.closers, local)
 	a.Store, a.root, a.readOnly = local, local, local.ReadOnly()
-	a.finder = local.locations()
+	a.finder.add("").open(local.locations())
 	return nil
 }
 
@@ -102,6 +102,7 @@ func (a *stores) mountSubPath(ctx context.Context, router *subpath.Router, sub c
 		a.log.Info("the subpath is one layout: it is served read-only", "root", sub.RootDirectory, "repository", layout.Repo())
 		return router.AttachRepo(sub.Prefix, layout, layout.Repo())
 	}
+	found := a.finder.add(sub.Prefix + "/")
 	lazy := subpath.NewLazy(subpath.LazyOptions{
 		Name:  "/" + sub.Prefix,
 		Probe: media.NewRoot(sub.RootDirectory).Probe,
@@ -110,6 +111,7 @@ func (a *stores) mountSubPath(ctx context.Context, router *subpath.Router, sub c
 			if err != nil {
 				return nil, err
 			}
+			found.open(local.locations())
 			return local, nil
 		},
 		Changed: func(err error) { a.changed(sub, err) },

@@ -10,7 +10,7 @@ func placeKeys() []Key {
 		}, {
 			Path: "storage.subPaths", Example: `{ "/archive" = { rootDirectory = "/mnt/disk2", commit = true } }`,
 			Allowed: `a table of tables: "/prefix" = { rootDirectory = "/path", … }`,
-			Doc:     "Further roots. Repositories whose names begin with the prefix, of one or more segments, lie in its root, under the rest of their names; the longest prefix wins. All appear as one registry. Each needs a `rootDirectory` of its own, neither the same as another's nor inside or around it, and has what it does not set from the section `storage`. When its root is missing, as that of a disk that is not mounted is, requests for its repositories are answered 503, and all others go on; it is served again as soon as it is back.",
+			Doc:     "Further roots. Repositories whose names begin with the prefix, of one or more segments, lie in its root, under the rest of their names; the longest prefix wins. All appear as one registry. Each needs a `rootDirectory` of its own, neither the same as another's nor inside or around it, and has what it does not set from the section `storage`. When its root is missing, as that of a disk that is not mounted is, requests for its repositories are answered 503, and all others go on; it is served again as soon as it is back. A root that may be written to is held open, as that of any program that writes there: `umount -l` takes its disk away, and berth lets go of it within 2 seconds.",
 			field:   func(c *Config) any { return &c.Storage.SubPaths },
 			entries: (*reader).subPaths, inner: subPathKeys(),
 		}, {

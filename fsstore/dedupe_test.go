@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"berth/fsstore"
 	"berth/fsstore/durable"
@@ -305,4 +306,29 @@ func (w *world) uploadNames() (names []string) {
 		return nil
 	})
 	return names
+}
+
+// TestMovedHere: a directory of layouts that is moved into the root is news,
+// however old what lies in it.
+func TestMovedHere(t *testing.T) {
+	elsewhere := t.TempDir()
+	d := openDisk(t, fsstore.Options{Root: elsewhere, Dedupe: true})
+	content := body(1000, "moved")
+	if err := d.PutBlob(t.Context(), "org/team/app", digestOf(content), content); err != nil {
+		t.Fatal(err)
+	}
+	before, err := d.BlobsChanged(t.Context(), "org/team/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !time.Now().After(before.Add(50 * time.Millisecond)) { // longer than a tick of the file system's clock
+		time.Sleep(10 * time.Millisecond)
+	}
+	here := openDisk(t, fsstore.Options{Root: filepath.Join(filepath.Dir(elsewhere), "here"), Dedupe: true})
+	if err := os.Rename(filepath.Join(elsewhere, "org"), filepath.Join(here.root, "org")); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := here.BlobsChanged(t.Context(), "org/team/app"); err != nil || !after.After(before) {
+		t.Errorf("it had changed at %v, and after the move %v, %v", before, after, err)
+	}
 }

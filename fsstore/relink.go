@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"berth/fsstore/durable"
@@ -21,11 +22,16 @@ func (s *Store) WalkCopies(ctx context.Context, repo oci.Repo, fn func(oci.Diges
 }
 
 // BlobsChanged is oci.Copies.BlobsChanged, by the times of the directories. A
-// layout that was moved here whole has its own directory's.
+// layout that was moved here whole has its own directory's, and one that came
+// with a directory above it has that one's.
 func (s *Store) BlobsChanged(ctx context.Context, repo oci.Repo) (time.Time, error) {
 	last := int64(0)
-	blobs := repoDir(repo) + "/" + blobsName
-	for _, dir := range []string{repoDir(repo), blobs, algorithmDir(repo, oci.SHA256), algorithmDir(repo, oci.SHA512)} {
+	own := repoDir(repo)
+	dirs := []string{own, own + "/" + blobsName, algorithmDir(repo, oci.SHA256), algorithmDir(repo, oci.SHA512)}
+	for slash := strings.LastIndexByte(own, '/'); slash > 0; slash = strings.LastIndexByte(own[:slash], '/') {
+		dirs = append(dirs, own[:slash])
+	}
+	for _, dir := range dirs {
 		info, err := s.fs.Stat(dir)
 		if err != nil && !durable.IsMissing(err) {
 			return time.Time{}, s.fail("look at the blobs", repo, err)
