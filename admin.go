@@ -14,6 +14,7 @@ import (
 // adminVerbs is what a running server does for commands of other processes.
 func (p *process) adminVerbs() map[string]admin.Handler {
 	return map[string]admin.Handler{
+		"gc":    p.collectGarbage,
 		"tasks": p.listTasks,
 		"scrub": p.scrubAll,
 	}

@@ -106,7 +106,7 @@ func commandLines() []commandLine {
 		{name: "verify-ok-json", args: "verify ok.json"},
 		{name: "verify-mistakes", args: "verify mistakes.toml"},
 		{name: "verify-mistakes-json", args: "verify mistakes.json"},
-		{name: "verify-environment", args: "verify ok.toml", env: []string{"BERTH_HTTP_PORT=a", "BERTH_STORAGE_GC=true"}},
+		{name: "verify-environment", args: "verify ok.toml", env: []string{"BERTH_HTTP_PORT=a", "BERTH_STORAGE_REMOTECACHE=true"}},
 		{name: "verify-machine", args: "verify machine.toml"},
 		{name: "verify-missing", args: "verify none.toml"},
 	}

@@ -19,10 +19,6 @@ const (
 	jobGC        = "gc"
 	jobRetention = "retention"
 	jobBudgets   = "budgets"
-
-	// defaultGCDelay and defaultGCInterval are those of garbage collection.
-	defaultGCDelay    = time.Hour
-	defaultGCInterval = time.Hour
 )
 
 // expiry is what removes tags by itself, and what that has to know.
@@ -35,10 +31,9 @@ type expiry struct {
 	collecting sync.Mutex // held while garbage is collected for a limit of bytes
 }
 
-// newExpiry makes what the configuration asks for. delay is that of garbage
-// collection.
-func (p *process) newExpiry(delay time.Duration) (*expiry, error) {
-	policies, problems := newPolicies(p.cfg, delay)
+// newExpiry makes what the configuration asks for.
+func (p *process) newExpiry() (*expiry, error) {
+	policies, problems := newPolicies(p.cfg)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -59,15 +54,15 @@ func (p *process) newExpiry(delay time.Duration) (*expiry, error) {
 // keep tells what garbage collection keeps in a repository: what its policy says,
 // and else what untagged says. Under a limit of bytes a manifest without a tag
 // never stays: that is how tags free anything.
-func (x *expiry) keep(repo oci.Repo, keepUntagged bool) (untagged, referrers bool) {
+func (p *policies) keep(repo oci.Repo, keepUntagged bool) (untagged, referrers bool) {
 	untagged = keepUntagged
-	if policy := x.setOf(repo).For(repo); policy != nil {
+	if policy := p.setOf(repo).For(repo); policy != nil {
 		if policy.DeleteUntagged != nil {
 			untagged = !*policy.DeleteUntagged
 		}
 		referrers = policy.DeleteReferrers != nil && !*policy.DeleteReferrers
 	}
-	return untagged && !x.limited(repo), referrers
+	return untagged && !p.limited(repo), referrers
 }
 
 // store is what the registry writes to.

@@ -18,6 +18,7 @@ import (
 // The priorities of jobs: what frees space goes before what saves some, and
 // rounds that take days are last.
 const (
+	priorityGC     = 80
 	priorityExpiry = 60
 	priorityDedupe = 20
 	priorityScrub  = 10
@@ -30,6 +31,7 @@ func (l *localRoot) jobs() []tasks.Job {
 	if l.ReadOnly() {
 		return all
 	}
+	all = append(all, l.gcJob())
 	if l.config.Dedupe {
 		all = append(all, tasks.Job{Name: l.jobName("dedupe"), Priority: priorityDedupe, First: enforceAfter, Run: l.enforceRound})
 	}
@@ -61,8 +63,10 @@ type upkeep struct {
 	*tasks.Scheduler
 	config *config.Config
 	log    *slog.Logger
-	// registry is over all roots; nil until they are open.
+	// registry is over all roots, and policies say what goes of them; nil until
+	// they are open.
 	registry *registry.Registry
+	policies *policies
 
 	mu    sync.Mutex // guards roots
 	roots []*localRoot

@@ -12,6 +12,7 @@ import (
 	"berth/fsstore"
 	"berth/oci"
 	"berth/tasks/dedupe"
+	"berth/tasks/gc"
 	"berth/tasks/scrub"
 )
 
@@ -23,7 +24,8 @@ type localRoot struct {
 	name   string       // of a subpath, "/usb"; "": the root directory
 	index  *cache.Index // nil: none
 	log    *slog.Logger
-	upkeep *upkeep // nil: there is none
+	upkeep *upkeep       // nil: there is none
+	gc     *gc.Collector // of the job of that name, nil before its first round
 
 	stop  context.CancelFunc
 	under sync.WaitGroup // the work under way
@@ -37,14 +39,7 @@ var _ oci.Store = (*localRoot)(nil)
 // by a name. With upkeep its jobs are done until Close.
 func openLocal(name string, root config.Root, log *slog.Logger, upkeep *upkeep) (*localRoot, error) {
 	l := &localRoot{config: root, name: name, log: log, upkeep: upkeep}
-	opts := fsstore.Options{
-		Root:     root.RootDirectory,
-		Commit:   root.Commit,
-		ReadOnly: root.ReadOnly,
-		MinFree:  minFree(root.MinFree),
-		Dedupe:   root.Dedupe,
-		Log:      log,
-	}
+	opts := storeOptions(root, log)
 	if root.Dedupe && !root.ReadOnly {
 		l.index = cache.New(cache.Options{
 			Dir:     filepath.Join(root.RootDirectory, ".berth", "index"),
@@ -62,6 +57,17 @@ func openLocal(name string, root config.Root, log *slog.Logger, upkeep *upkeep) 
 	}
 	l.start()
 	return l, nil
+}
+
+func storeOptions(root config.Root, log *slog.Logger) fsstore.Options {
+	return fsstore.Options{
+		Root:     root.RootDirectory,
+		Commit:   root.Commit,
+		ReadOnly: root.ReadOnly,
+		MinFree:  minFree(root.MinFree),
+		Dedupe:   root.Dedupe,
+		Log:      log,
+	}
 }
 
 // locations is the dedupe index as the port, nil where there is none.

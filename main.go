@@ -29,6 +29,7 @@ usage:
   berth serve [CONFIG] [--root PATH] [--name NAME] [--address HOST:PORT]...
               [--read-only]
   berth dedupe [CONFIG] [--root DIR]
+  berth gc [--dry-run] [CONFIG] [--root DIR]
   berth scrub [CONFIG] [--root PATH] [--read-only]
   berth tasks [CONFIG] [--root DIR] [--json]
   berth verify CONFIG
@@ -51,6 +52,10 @@ serve    answers requests until SIGTERM or SIGINT; SIGHUP reloads CONFIG.
 dedupe   keeps one copy of every blob of each root, however many repositories
          hold it, also of what was stored before. serve does so by itself, in
          the background; this is for when it is not running.
+gc       collects garbage in each root, as storage.gc and its likes say, and
+         prints what went, and how many bytes that freed: through the server
+         where one runs, which does so by itself too.
+           --dry-run            print what would go
 scrub    reads everything that is stored and says what is damaged; the exit
          status is 1 where something is. What is damaged is not served any more,
          until it is pushed again. The running server does it, if there is one.
@@ -121,6 +126,8 @@ func dispatch(args []string, stdout, stderr io.Writer) error {
 		return serve(args[1:], stdout, stderr)
 	case "dedupe":
 		return runDedupe(args[1:], stdout, stderr)
+	case "gc":
+		return runGC(args[1:], stdout, stderr)
 	case "scrub":
 		return runScrub(args[1:], stdout, stderr)
 	case "tasks":
@@ -167,6 +174,7 @@ func registryOptions(cfg *config.Config, found *finder, log *slog.Logger) regist
 		Sparse:          registry.Sparse(cfg.HTTP.Sparse),
 		MaxManifestSize: int64(cfg.HTTP.MaxManifestSize),
 		Docker2S2:       len(cfg.HTTP.Compat) > 0,
+		Remember:        rememberFor(cfg.Storage),
 	}
 }
 

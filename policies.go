@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"berth/config"
 	"berth/oci"
@@ -36,15 +35,14 @@ type policyBudget struct {
 	keep   []glob.RefPattern
 }
 
-// newPolicies reads the patterns of a configuration. delay is how old everything
-// that goes has to be where retention does not say it.
-func newPolicies(cfg *config.Config, delay time.Duration) (*policies, config.Error) {
+// newPolicies reads the patterns of a configuration.
+func newPolicies(cfg *config.Config) (*policies, config.Error) {
 	p := &policies{}
 	r := &policyReader{cfg: cfg}
 	s := cfg.Storage
-	p.place(r, "", "storage", s.Root, delay)
+	p.place(r, "", "storage", s.Root)
 	for _, sub := range s.SubPaths {
-		p.place(r, sub.Prefix, strings.TrimSuffix(sub.Key(""), "."), sub.Root, delay)
+		p.place(r, sub.Prefix, strings.TrimSuffix(sub.Key(""), "."), sub.Root)
 	}
 	for _, m := range s.Media {
 		p.places = append(p.places, policyPlace{prefix: m.Prefix})
@@ -65,11 +63,11 @@ func newPolicies(cfg *config.Config, delay time.Duration) (*policies, config.Err
 }
 
 // place takes over what one root says.
-func (p *policies) place(r *policyReader, prefix, key string, root config.Root, delay time.Duration) {
+func (p *policies) place(r *policyReader, prefix, key string, root config.Root) {
 	r.key = key + ".keep"
 	keep := parseAll(r, root.Budget.Keep, glob.ParseRef)
 	r.key = key + ".retention"
-	p.places = append(p.places, policyPlace{prefix: prefix, retention: r.set(root.Retention, delay), keep: keep})
+	p.places = append(p.places, policyPlace{prefix: prefix, retention: r.set(root), keep: keep})
 	if root.Budget.MaxBytes.None() || root.ReadOnly {
 		return
 	}
@@ -167,13 +165,14 @@ func parseAll[P any](r *policyReader, texts []string, parse func(string) (P, err
 }
 
 // set makes the policies of one root; nil where there are none.
-func (r *policyReader) set(c config.Retention, delay time.Duration) *retention.Set {
+func (r *policyReader) set(root config.Root) *retention.Set {
+	c := root.Retention
 	if len(c.Policies) == 0 {
 		return nil
 	}
 	set := &retention.Set{DryRun: c.DryRun, Delay: c.Delay}
 	if c.Delay < 0 {
-		set.Delay = delay
+		set.Delay = root.GCDelay
 	}
 	for i, p := range c.Policies {
 		policy := retention.Policy{

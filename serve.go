@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -110,7 +111,7 @@ func (p *process) run(signals <-chan os.Signal) error {
 
 // openServer makes the server, and the socket for commands, over the stores.
 func (p *process) openServer(ctx context.Context) (commands *admin.Server, err error) {
-	if p.expiry, err = p.newExpiry(defaultGCDelay); err != nil {
+	if p.expiry, err = p.newExpiry(); err != nil {
 		return nil, err
 	}
 	opts := registryOptions(p.cfg, &p.stores.finder, p.log)
@@ -118,10 +119,10 @@ func (p *process) openServer(ctx context.Context) (commands *admin.Server, err e
 		opts.Usage = p.expiry.uses
 	}
 	reg := registry.New(p.expiry.store(p.stores.Store), opts)
-	p.upkeep.registry = reg
+	p.upkeep.registry, p.upkeep.policies = reg, p.expiry.policies
 	p.upkeep.checkScrub()
 	p.server = httpd.New(reg, p.serverOptions())
-	if err := p.expiry.addJobs(p, reg, defaultGCInterval); err != nil {
+	if err := p.expiry.addJobs(p, reg, cmp.Or(p.cfg.Storage.GCInterval, time.Hour)); err != nil {
 		return nil, err
 	}
 	return p.openAdmin(ctx)

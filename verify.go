@@ -42,7 +42,7 @@ func load(from config.Sources) (*config.Config, error) {
 // checkMachine finds what is wrong with a configuration on this machine.
 func checkMachine(cfg *config.Config) config.Error {
 	problems := checkPlaces(cfg)
-	if _, bad := newPolicies(cfg, 0); len(bad) > 0 {
+	if _, bad := newPolicies(cfg); len(bad) > 0 {
 		problems = append(problems, bad...)
 	}
 	for _, check := range []struct {

@@ -78,9 +78,17 @@ type Root struct {
 	Dedupe        bool
 	MinFree       Bytes // Auto: the store chooses
 	ReadOnly      bool
+	GC            bool
+	GCDelay       time.Duration
+	GCInterval    time.Duration // 0: one round
+	GCReferrers   bool
+	Untagged      string // UntaggedKeep or "collect"
 	Retention     Retention
 	Budget        Budget
 }
+
+// UntaggedKeep is the value of storage.untagged that keeps them.
+const UntaggedKeep = "keep"
 
 // SubPath is one entry of storage.subPaths: a root of its own for repositories
 // whose names begin with a prefix.

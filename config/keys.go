@@ -41,7 +41,7 @@ func Keys() []Key { return keys() }
 
 func keys() []Key {
 	var all []Key
-	for _, part := range [][]Key{generalKeys(), storageKeys(), retentionKeys(), placeKeys(), httpKeys(), limitKeys(), logKeys(), taskKeys(), scrubKeys()} {
+	for _, part := range [][]Key{generalKeys(), storageKeys(), gcKeys(), retentionKeys(), placeKeys(), httpKeys(), limitKeys(), logKeys(), taskKeys(), scrubKeys()} {
 		all = append(all, part...)
 	}
 	return all

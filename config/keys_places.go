@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // placeKeys are where repositories lie beside the root directory.
 func placeKeys() []Key {
 	return []Key{
@@ -26,7 +28,7 @@ func placeKeys() []Key {
 // subPathKeys are those of the section storage that a subpath may set.
 func subPathKeys() []Key {
 	var all []Key
-	for _, k := range append(storageKeys(), retentionKeys()...) {
+	for _, k := range slices.Concat(storageKeys(), gcKeys(), retentionKeys()) {
 		if k.perRoot {
 			k.Path = "storage.subPaths" + k.Path[len("storage"):]
 			all = append(all, k)

@@ -46,7 +46,10 @@ func TestDefaults(t *testing.T) {
 			MaxUploads: c.HTTP.MaxUploads, MaxManifestSize: 4 << 20, MinRate: c.HTTP.MinRate,
 			HeaderTimeout: 15 * time.Second, IdleTimeout: 90 * time.Second, ShutdownTimeout: 30 * time.Second,
 		},
-		Storage:    Storage{Root: unlimited(Root{RootDirectory: "./berth-data", Dedupe: true, MinFree: Auto})},
+		Storage: Storage{Root: unlimited(Root{
+			RootDirectory: "./berth-data", Dedupe: true, MinFree: Auto,
+			GC: true, GCDelay: time.Hour, GCInterval: time.Hour, GCReferrers: true, Untagged: "collect",
+		})},
 		Log:        Log{Level: "info", Format: "text", Access: "off"},
 		Tasks:      Tasks{Workers: 1, Pressure: 50},
 		Extensions: Extensions{Scrub{Interval: 24 * time.Hour}},
@@ -82,6 +85,10 @@ minFree = 1048576
 readOnly = true
 dedupe = false
 gc = false
+gcDelay = "5m"
+gcInterval = "0s"
+gcReferrers = false
+untagged = "KEEP"
 name = "one/layout"
 maxBytes = "70%"
 highWatermark = 95
@@ -146,10 +153,10 @@ func TestEveryKeyOfTOML(t *testing.T) {
 			HeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, TLS: TLS{"/c.pem", "/k.pem"},
 		},
 		Storage: Storage{
-			Root: limited(Root{RootDirectory: "/srv/berth", Commit: true, MinFree: 1 << 20, ReadOnly: true}), Name: "one/layout",
+			Root: limited(Root{RootDirectory: "/srv/berth", Commit: true, MinFree: 1 << 20, ReadOnly: true, GCDelay: 5 * time.Minute, Untagged: UntaggedKeep}), Name: "one/layout",
 			SubPaths: []SubPath{
-				{"a/b", limited(Root{RootDirectory: "/mnt/ab", Dedupe: true, MinFree: 1 << 20})},
-				{"archive", limited(Root{RootDirectory: "/mnt/archive", Commit: true, ReadOnly: true})},
+				{"a/b", limited(Root{RootDirectory: "/mnt/ab", Dedupe: true, MinFree: 1 << 20, GCDelay: 5 * time.Minute, Untagged: UntaggedKeep})},
+				{"archive", limited(Root{RootDirectory: "/mnt/archive", Commit: true, ReadOnly: true, GCDelay: 5 * time.Minute, Untagged: UntaggedKeep})},
 			},
 			Budgets: []RepoBudget{{[]string{"cache/**"}, Budget{MaxBytes: Amount{Bytes: 5 << 30}, HighWatermark: 90, LowWatermark: 50}}},
 			Media:   []Medium{{"/media", "usb", true}},
@@ -224,11 +231,11 @@ func TestEnvironment(t *testing.T) {
 	if !c.Storage.Commit || c.HTTP.TLS != (TLS{"/c", "/k"}) || c.MemoryLimit != 0 || c.Log.Access != "json" {
 		t.Errorf("got %+v", c)
 	}
-	_, problems := load(t, "a.toml", "", "BERTH_HTTP_PROT=1", "BERTH_HTTP_PORT=many", "BERTH_STORAGE_GC=true", "BERTH_http_port=1", "BERTH_EXTENSIONS_UI_ENABLE=true", "BERTH_STORAGE_ROOTDIRECTORY=")
+	_, problems := load(t, "a.toml", "", "BERTH_HTTP_PROT=1", "BERTH_HTTP_PORT=many", "BERTH_STORAGE_REMOTECACHE=true", "BERTH_http_port=1", "BERTH_EXTENSIONS_UI_ENABLE=true", "BERTH_STORAGE_ROOTDIRECTORY=")
 	for _, want := range []string{
 		`environment: BERTH_HTTP_PROT: unknown variable; did you mean "BERTH_HTTP_PORT"`,
 		`environment: BERTH_HTTP_PORT: want a number from 0 to 65535, or the same as a string; got "many"`,
-		`environment: BERTH_STORAGE_GC: not in this build`,
+		`environment: BERTH_STORAGE_REMOTECACHE: not in this build`,
 		`environment: BERTH_http_port: unknown variable; did you mean "BERTH_HTTP_PORT"`,
 		`environment: BERTH_EXTENSIONS_UI_ENABLE: not in this build`,
 		`environment: BERTH_STORAGE_ROOTDIRECTORY: want a path; got ""`,
@@ -242,11 +249,11 @@ func TestEnvironment(t *testing.T) {
 // TestSubPathsInherit: what a subpath does not set comes from the section
 // storage, wherever that was set.
 func TestSubPathsInherit(t *testing.T) {
-	const file = "[storage.subPaths.\"/a\"]\nrootDirectory = \"/a\"\nreadOnly = false\nminFree = \"1K\"\n[storage.subPaths.b]\nrootDirectory = \"/b\"\ndedupe = true\n[storage]\nreadOnly = true\n"
+	const file = "[storage.subPaths.\"/a\"]\nrootDirectory = \"/a\"\nreadOnly = false\nminFree = \"1K\"\n[storage.subPaths.b]\nrootDirectory = \"/b\"\ndedupe = true\nuntagged = \"keep\"\n[storage]\nreadOnly = true\ngcInterval = 0\n"
 	c := mustLoad(t, "a.toml", file, "BERTH_STORAGE_COMMIT=true", "BERTH_STORAGE_DEDUPE=false")
 	want := []SubPath{
-		{"a", unlimited(Root{RootDirectory: "/a", Commit: true, MinFree: 1024})},
-		{"b", unlimited(Root{RootDirectory: "/b", Commit: true, Dedupe: true, MinFree: Auto, ReadOnly: true})},
+		{"a", unlimited(Root{RootDirectory: "/a", Commit: true, MinFree: 1024, GC: true, GCDelay: time.Hour, GCReferrers: true, Untagged: "collect"})},
+		{"b", unlimited(Root{RootDirectory: "/b", Commit: true, Dedupe: true, MinFree: Auto, ReadOnly: true, GC: true, GCDelay: time.Hour, GCReferrers: true, Untagged: UntaggedKeep})},
 	}
 	if !reflect.DeepEqual(c.Storage.SubPaths, want) {
 		t.Errorf("got  %+v\nwant %+v", c.Storage.SubPaths, want)
@@ -298,5 +305,24 @@ func TestChanges(t *testing.T) {
 	got := Changes(before, after)
 	if len(got) != 2 || got[0].Path != "http.address" || got[0].Reload || got[1].Path != "log.level" || !got[1].Reload {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestElsewhere(t *testing.T) {
+	s := Storage{SubPaths: []SubPath{{Prefix: "a"}, {Prefix: "a/b"}}, Media: []Medium{{Prefix: "usb"}}}
+	for prefix, want := range map[string]string{
+		"":     "a/x a/b a/b/x usb/x", // "a/b" is a repository of the subpath "a"
+		"a/":   "a/b/x",
+		"a/b/": "",
+	} {
+		var got []string
+		for _, repo := range []string{"x", "a", "ab/x", "a/x", "a/b", "a/b/x", "usb", "usb/x"} {
+			if (prefix == "" || strings.HasPrefix(repo, prefix)) && s.Elsewhere(prefix)(repo) {
+				got = append(got, repo)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %v, want %s", prefix, got, want)
+		}
 	}
 }

@@ -252,3 +252,24 @@ func checkRepoOrEmpty(value any) error {
 	}
 	return nil
 }
+
+// Elsewhere tells of repositories whose names begin with a prefix, "" or one of
+// a subpath with a slash at its end, whether they lie in another place than the
+// root that it stands for.
+func (s Storage) Elsewhere(prefix string) func(repo string) bool {
+	var inner []string
+	add := func(other string) {
+		if other += "/"; len(other) > len(prefix) && strings.HasPrefix(other, prefix) {
+			inner = append(inner, other)
+		}
+	}
+	for _, sub := range s.SubPaths {
+		add(sub.Prefix)
+	}
+	for _, m := range s.Media {
+		add(m.Prefix)
+	}
+	return func(repo string) bool {
+		return slices.ContainsFunc(inner, func(other string) bool { return strings.HasPrefix(repo, other) })
+	}
+}

@@ -31,8 +31,8 @@ func features() []feature {
 		}
 	}
 	add("", false, "cluster")
-	add("storage", true, "gc", "remoteCache", "gcReferrers")
-	add("storage", false, "gcDelay", "gcInterval", "storageDriver", "cacheDriver",
+	add("storage", true, "remoteCache")
+	add("storage", false, "storageDriver", "cacheDriver",
 		"maxRepos", "untaggedImageRetentionDelay", "redirectBlobURL")
 	add("http", false, "auth", "accessControl", "ratelimit", "externalUrl", "allowOrigin")
 	add("http.tls", false, "cacert")

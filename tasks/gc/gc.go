@@ -27,12 +27,9 @@ type Options struct {
 	Elsewhere func(oci.Repo) bool
 	// Delay is the least age of what goes.
 	Delay time.Duration
-	// KeepUntagged keeps manifests that nothing holds, but for referrers of
-	// what is gone.
-	KeepUntagged bool
-	// Keep says it for single repositories, as the registry calls them: whether
-	// manifests without a tag stay, and whether referrers of what is gone do;
-	// nil: KeepUntagged is for all, and such referrers go.
+	// Keep says what stays in a repository, as the registry calls it, though it
+	// could go: manifests that nothing holds, and referrers of what is gone;
+	// nil: neither.
 	Keep func(oci.Repo) (untagged, referrers bool)
 	// Offline: nobody is served meanwhile, nor was lately.
 	Offline bool
@@ -97,22 +94,22 @@ const (
 
 // Item is something that went.
 type Item struct {
-	Repo  oci.Repo // as the registry calls it; "" for a Temporary
-	Kind  Kind
-	Name  string // a digest, an upload's ID, or a file; "" for a Repository
-	Bytes int64  // that it freed: none where other names share them
+	Repo  oci.Repo `json:"repository,omitempty"` // as the registry calls it; "" for a Temporary
+	Kind  Kind     `json:"kind"`
+	Name  string   `json:"name,omitempty"` // a digest, an upload's ID, or a file; "" for a Repository
+	Bytes int64    `json:"bytes"`          // that it freed: none where other names share them
 }
 
 // Report is what a round did, or would do.
 type Report struct {
-	Repositories int64 // looked through
-	Unchanged    int64 // passed over, since nothing could have come up there
-	Failed       int64 // left alone, for a reason that is in the log
-	Collected    map[Kind]int64
-	Bytes        int64
+	Repositories int64          `json:"repositories"` // looked through
+	Unchanged    int64          `json:"unchanged"`    // passed over, since nothing could have come up there
+	Failed       int64          `json:"failed"`       // left alone, for a reason that is in the log
+	Collected    map[Kind]int64 `json:"collected"`
+	Bytes        int64          `json:"bytes"`
 	// Early: nothing was collected, since the registry does not run long enough
 	// yet to know what clients were told.
-	Early bool
+	Early bool `json:"early,omitempty"`
 }
 
 // String is the report in a few words.
@@ -120,15 +117,19 @@ func (r Report) String() string {
 	if r.Early {
 		return "too early: nothing is collected before the delay has passed since the start"
 	}
-	all := int64(0)
-	for _, n := range r.Collected {
-		all += n
-	}
-	s := fmt.Sprintf("%d collected, %d bytes freed; %d repositories looked through, %d unchanged", all, r.Bytes, r.Repositories, r.Unchanged)
+	s := fmt.Sprintf("%d collected, %d bytes freed; %d repositories looked through, %d unchanged", r.Items(), r.Bytes, r.Repositories, r.Unchanged)
 	if r.Failed > 0 {
 		s += fmt.Sprintf(", %d left alone", r.Failed)
 	}
 	return s
+}
+
+// Items is how many things were collected.
+func (r Report) Items() (n int64) {
+	for _, some := range r.Collected {
+		n += some
+	}
+	return n
 }
 
 // round is one run of a Collector.

@@ -71,9 +71,13 @@ func swap(w *world, content string) error {
 	return err
 }
 
+func keeps(untagged, referrers bool) func(oci.Repo) (bool, bool) {
+	return func(oci.Repo) (bool, bool) { return untagged, referrers }
+}
+
 func TestUntagged(t *testing.T) {
 	for _, keep := range []bool{false, true} {
-		w := newWorld(t, func(o *gc.Options) { o.KeepUntagged = keep })
+		w := newWorld(t, func(o *gc.Options) { o.Keep = keeps(keep, false) })
 		child, old, now := w.image("child"), w.image("old"), w.image("now")
 		list := index(child)
 		alone := w.image("alone")
@@ -118,7 +122,6 @@ func sorted(list string) string {
 func TestKeepByRepository(t *testing.T) {
 	for name, keep := range map[string][2]bool{"untagged": {true, false}, "referrers": {false, true}} {
 		w := newWorld(t, func(o *gc.Options) {
-			o.KeepUntagged = !keep[0]
 			o.Keep = func(r oci.Repo) (untagged, referrers bool) {
 				same(t, "asked of", string(r), string(repo))
 				return keep[0], keep[1]
@@ -135,7 +138,7 @@ func TestKeepByRepository(t *testing.T) {
 }
 
 func TestReferrers(t *testing.T) {
-	w := newWorld(t, func(o *gc.Options) { o.KeepUntagged = true })
+	w := newWorld(t, func(o *gc.Options) { o.Keep = keeps(true, false) })
 	image := w.image("image")
 	signature := w.image("signature", subject(image))
 	endorsement := w.image("endorsement", subject(signature))

@@ -48,7 +48,7 @@ func (s *sweep) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.marker = &marker{c: s.Collector, repo: s.repo, round: s.Round, blobs: blobs, others: map[oci.Digest]bool{}, keepUntagged: s.opts.KeepUntagged}
+	s.marker = &marker{c: s.Collector, repo: s.repo, round: s.Round, blobs: blobs, others: map[oci.Digest]bool{}}
 	if s.opts.Keep != nil {
 		s.marker.keepUntagged, s.marker.keepReferrers = s.opts.Keep(s.full)
 	}
