@@ -180,13 +180,12 @@ func (v *visit) manifest(ctx context.Context, d oci.Descriptor, content []byte, 
 
 // missing is the problem of a blob that is absent.
 func (v *visit) missing(ctx context.Context, d oci.Digest) int32 {
-	why := "it is missing"
 	if q, ok := v.store.(oci.Quarantiner); ok {
 		if reason, err := q.QuarantineReason(ctx, v.repo, d); err == nil && reason != "" {
-			return v.problem(d, KindMissing, why+", since it was damaged: "+reason, OutcomeQuarantined)
+			return v.problem(d, KindMissing, "it was damaged: "+reason, OutcomeQuarantined)
 		}
 	}
-	return v.problem(d, KindMissing, why, "")
+	return v.problem(d, KindMissing, "it is not there", "")
 }
 
 func (v *visit) wrongSize(d oci.Descriptor, size int64) int32 {

@@ -55,6 +55,7 @@ func All() []Row {
 		{"repush", repush},
 		{"openindex", openIndex},
 		{"enforce", enforce},
+		{"scrub", scrub},
 	}
 }
 
