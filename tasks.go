@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"berth/tasks"
 
@@ -129,7 +130,14 @@ func tookOf(st tasks.Status) string {
 }
 
 func resultOf(st tasks.Status) string {
-	result := strings.Join(strings.Fields(st.Result), " ") // on one line
+	// On one line, and with nothing in it that a terminal obeys.
+	result := strings.Join(strings.Fields(st.Result), " ")
+	result = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, result)
 	switch {
 	case st.Last.IsZero():
 		return "-"
@@ -141,7 +149,7 @@ func resultOf(st tasks.Status) string {
 
 func nextOf(st tasks.Status, now time.Time) string {
 	switch {
-	case st.State != tasks.Waiting:
+	case st.State != tasks.Waiting, !st.Next.IsZero() && !st.Next.After(now):
 		return "now"
 	case st.Next.IsZero():
 		return "-"

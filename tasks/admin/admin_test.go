@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,13 +25,8 @@ func serve(t *testing.T, path string, verbs map[string]admin.Handler) (stop func
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	var ended bool
-	stop = func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
-		if ended {
-			return
-		}
-		ended = true
 		select {
 		case err := <-done:
 			if err != nil {
@@ -39,7 +35,7 @@ func serve(t *testing.T, path string, verbs map[string]admin.Handler) (stop func
 		case <-time.After(30 * time.Second):
 			t.Error("Run does not end")
 		}
-	}
+	})
 	t.Cleanup(stop)
 	return stop
 }
