@@ -62,6 +62,8 @@ type Options struct {
 	Clock       wire.Clock
 	Log         *slog.Logger
 	LogRequests bool
+	// Quiet logs nothing, not even repetitions.
+	Quiet bool
 }
 
 // Client makes calls to one bucket. It is safe for use by many goroutines.
@@ -93,6 +95,9 @@ func New(o Options) (*Client, error) {
 	agent := o.UserAgent
 	if agent == "" {
 		agent = "berth"
+	}
+	if o.Quiet {
+		o.Log = nil
 	}
 	c.wire = wire.New(wire.Options{
 		RoundTripper: transport, Service: "s3", Credentials: o.Credentials, UserAgent: agent,
