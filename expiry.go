@@ -52,15 +52,16 @@ func (p *process) newExpiry() (*expiry, error) {
 }
 
 // keep tells what garbage collection keeps in a repository: what its policy says,
-// and else what untagged says. Under a limit of bytes a manifest without a tag
-// never stays: that is how tags free anything.
-func (p *policies) keep(repo oci.Repo, keepUntagged bool) (untagged, referrers bool) {
-	untagged = keepUntagged
+// and else what is given. Under a limit of bytes a manifest without a tag never
+// stays: that is how tags free anything.
+func (p *policies) keep(repo oci.Repo, untagged, referrers bool) (keepUntagged, keepReferrers bool) {
 	if policy := p.setOf(repo).For(repo); policy != nil {
 		if policy.DeleteUntagged != nil {
 			untagged = !*policy.DeleteUntagged
 		}
-		referrers = policy.DeleteReferrers != nil && !*policy.DeleteReferrers
+		if policy.DeleteReferrers != nil {
+			referrers = !*policy.DeleteReferrers
+		}
 	}
 	return untagged && !p.limited(repo), referrers
 }
@@ -94,10 +95,6 @@ func (x *expiry) addJobs(p *process, reg *registry.Registry, every time.Duration
 		job := taskbudget.New(taskbudget.Options{
 			Registry: reg, Store: p.stores.Store, Ledger: x.ledger, Rules: rules, Usage: x.uses, Log: p.log,
 			Collect: func() { go x.collect() },
-			KeepUntagged: func(repo oci.Repo) bool {
-				untagged, _ := x.keep(repo, false)
-				return untagged
-			},
 		})
 		failed = append(failed, x.upkeep.Add(tasks.Job{
 			Name: jobBudgets, Priority: priorityExpiry, Every: every,
@@ -119,6 +116,9 @@ func (x *expiry) collect() {
 	defer x.collecting.Unlock()
 	ctx := context.Background()
 	_ = x.upkeep.each(ctx, func(l *localRoot) error {
+		if !l.config.GC || l.ReadOnly() {
+			return nil
+		}
 		_, err := x.upkeep.Trigger(ctx, l.jobName(jobGC), nil)
 		return err
 	})

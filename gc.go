@@ -210,8 +210,7 @@ func prefixOf(name string) string {
 
 // gcKeeps says what stays of a repository of a root.
 func (p *policies) gcKeeps(root config.Root, repo oci.Repo) (untagged, referrers bool) {
-	untagged, referrers = p.keep(repo, root.Untagged == config.UntaggedKeep)
-	return untagged, referrers || !root.GCReferrers
+	return p.keep(repo, root.Untagged == config.UntaggedKeep, !root.GCReferrers)
 }
 
 // rememberFor is how long a registry has to remember what it told clients.

@@ -26,6 +26,7 @@ type policyPlace struct {
 	prefix    string         // of repository names; "": the root directory
 	retention *retention.Set // nil: all tags stay
 	keep      []glob.RefPattern
+	collects  bool // garbage, without which no tag that goes frees anything
 }
 
 // policyBudget is one limit of bytes.
@@ -67,7 +68,7 @@ func (p *policies) place(r *policyReader, prefix, key string, root config.Root) 
 	r.key = key + ".keep"
 	keep := parseAll(r, root.Budget.Keep, glob.ParseRef)
 	r.key = key + ".retention"
-	p.places = append(p.places, policyPlace{prefix: prefix, retention: r.set(root), keep: keep})
+	p.places = append(p.places, policyPlace{prefix: prefix, retention: r.set(root), keep: keep, collects: root.GC})
 	if root.Budget.MaxBytes.None() || root.ReadOnly {
 		return
 	}
@@ -122,7 +123,7 @@ func (p *policies) limits() (limits []budget.Limit, rules []taskbudget.Rules) {
 	for _, b := range p.budgets {
 		limits = append(limits, b.limit)
 		rules = append(rules, taskbudget.Rules{Pushed: b.pushed, Pinned: func(repo oci.Repo, tag oci.Tag) bool {
-			return matchesRef(b.keep, repo, tag) || p.pinned(repo, tag)
+			return matchesRef(b.keep, repo, tag) || p.pinned(repo, tag) || !p.places[p.placeOf(repo)].collects
 		}})
 	}
 	return limits, rules

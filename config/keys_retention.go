@@ -22,7 +22,7 @@ func retentionKeys() []Key {
 			field: func(c *Config) any { return &c.Storage.Retention }, perRoot: true, inner: retentionMembers(),
 		}, {
 			Path: "storage.maxBytes", Default: "0", Example: `"20GiB"`, Allowed: maxBytes.Allowed,
-			Doc:   "How many bytes the root's blobs may take, equal blobs that share their space counted once; 0: as many as there is room for. A push that does not fit is refused with 507 before its bytes are taken. When `highWatermark` is passed, the tags that were pulled longest ago are removed, as far as they may be, until what garbage collection leaves is below `lowWatermark`; and manifests without a tag are collected, whatever else is set. A subpath has a budget of its own.",
+			Doc:   "How many bytes the root's blobs may take, equal blobs that share their space counted once; 0: as many as there is room for. A push that does not fit is refused with 507 before its bytes are taken. When `highWatermark` is passed, the tags that were pulled longest ago are removed, as far as they may be, until what garbage collection leaves is below `lowWatermark`; and manifests without a tag are collected, whatever `untagged` says. With `gc = false` no tags are removed. A subpath has a budget of its own.",
 			field: func(c *Config) any { return &c.Storage.Budget.MaxBytes }, perRoot: true,
 		}, {
 			Path: "storage.highWatermark", Default: strconv.Itoa(defaultHigh), Example: "95", Allowed: mark.Allowed, min: mark.min, max: mark.max,

@@ -46,9 +46,6 @@ type Options struct {
 	Ledger   *budget.Ledger
 	Rules    []Rules       // in the order of the ledger's limits
 	Usage    *usage.Memory // nil: the times of manifests stand for those of use
-	// KeepUntagged tells whether garbage collection keeps the manifests of a
-	// repository that no tag names; nil: it does not.
-	KeepUntagged func(oci.Repo) bool
 	// Collect begins a collection of garbage, and does not wait; nil: it comes
 	// in its own time.
 	Collect func()
@@ -117,9 +114,6 @@ func New(opts Options) *Job {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
-	}
-	if opts.KeepUntagged == nil {
-		opts.KeepUntagged = func(oci.Repo) bool { return false }
 	}
 	if opts.Collect == nil {
 		opts.Collect = func() {}
@@ -190,7 +184,7 @@ func (j *Job) stuck(s budget.State, is bool, needed int64) {
 
 // leastCollect is the time between two collections that are asked for only since
 // there is garbage, which may be too young to go.
-const leastCollect = time.Minute
+const leastCollect = 15 * time.Second
 
 // evict removes the tags of one manifest, unless one of them was used since.
 func (j *Job) evict(ctx context.Context, s budget.State, c choice, l *LimitReport) error {

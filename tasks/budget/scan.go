@@ -86,7 +86,7 @@ func (j *Job) scan(ctx context.Context, round *tasks.Round, covers func(oci.Repo
 }
 
 // repository looks into one repository: each manifest that has tags is a unit,
-// and others stay as garbage collection has them stay.
+// and so stays what another tool listed, as garbage collection has it.
 func (s *scan) repository(ctx context.Context, repo oci.Repo) error {
 	index, err := s.job.opts.Registry.Index(ctx, repo)
 	if err != nil {
@@ -110,8 +110,7 @@ func (s *scan) repository(ctx context.Context, repo oci.Repo) error {
 			continue
 		}
 		u := tagged[e.Digest]
-		stays := !e.Vetted || e.Tag == "" && e.Subject == "" && s.job.opts.KeepUntagged(repo)
-		if u == nil && !stays {
+		if u == nil && e.Vetted {
 			continue // it goes, or stays with what names it
 		}
 		delete(tagged, e.Digest)

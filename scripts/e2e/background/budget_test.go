@@ -2,6 +2,7 @@ package background
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -101,6 +102,20 @@ func TestLeastRecentlyPulledGo(t *testing.T) {
 	}
 	c.PullWhole("app", "a", image("a"))
 	c.PullWhole("app", "pinned", image("pinned"))
+}
+
+// TestEvictionMakesRoom: what is refused fits when old tags have gone, and with
+// them their content; pins and the latest are whole.
+func TestEvictionMakesRoom(t *testing.T) {
+	t.Parallel()
+	_, c := start(t, harness.Config{File: evicting + "gcDelay = \"1s\"\n"})
+	c.Push("app", "pinned", image("pinned"))
+	for i := range 10 { // about 1 MB, into 640 kB
+		name := fmt.Sprint("v", i)
+		harness.Eventually(t, name+" can be pushed", func() error { return c.TryPush("app", name, image(name)) })
+	}
+	c.PullWhole("app", "pinned", image("pinned"))
+	c.PullWhole("app", "v9", image("v9"))
 }
 
 // TestPushedStays: without evictPushed nothing that was pushed goes, however
