@@ -5,7 +5,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
 export GOFLAGS := -buildvcs=false
 
-.PHONY: run build minimal cross test install lint unit unit-386 fuzz e2e bench clean
+.PHONY: run build minimal cross test setup lint unit unit-386 fuzz e2e bench clean
+.PHONY: install uninstall package package-test image
 
 run: build
 	bin/berth serve
@@ -36,15 +37,15 @@ build/go32.mod: go.mod go.sum scripts/badger32/badger32.sh
 
 # Everything that CI runs. The parts run one after the other, in this order.
 test:
-	$(MAKE) install
+	$(MAKE) setup
 	$(MAKE) lint
 	$(MAKE) unit
 	$(MAKE) unit-386
 	$(MAKE) e2e
 
 # What the tests need of the machine: Debian packages and clients.
-install:
-	scripts/install.sh
+setup:
+	scripts/setup.sh
 	scripts/e2e/install.sh
 
 lint:
@@ -57,6 +58,7 @@ TEST := go test -timeout 30m
 unit:
 	$(TEST) -race ./...
 	cd scripts/bench && $(TEST) -race ./...
+	cd packaging && $(TEST) -race ./...
 
 # As 32-bit binaries are built; and the one thing that is different without.
 unit-386: build/go32.mod
@@ -78,6 +80,29 @@ e2e: build
 
 bench: build
 	scripts/bench/run
+
+# On this system, from here: PREFIX and DESTDIR as usual.
+install: build
+	scripts/install.sh
+uninstall:
+	scripts/install.sh uninstall
+
+# Packages for everything that Linux runs on here, in dist/; PACKAGES=deb:amd64
+# or PACKAGES=ipk: makes those alone.
+PACKAGES ?=
+TARGETS := $(addprefix build/berth-linux-,amd64 arm64 armv7 armv6 riscv64)
+package: build $(TARGETS)
+	packaging/build $(PACKAGES)
+
+# The packages of this machine, taken through their whole life. As root.
+HERE := $(shell go env GOARCH)
+package-test: build build/berth-linux-$(HERE)
+	packaging/build deb:$(HERE) rpm:$(HERE) apk:$(HERE) ipk:$(HERE)
+	packaging/test
+
+# An OCI image layout of berth itself, in dist/image.
+image: build $(TARGETS)
+	packaging/build-image
 
 clean:
 	rm -rf bin build dist
