@@ -133,6 +133,7 @@ func (r *Registry) mountFound(ctx context.Context, repo oci.Repo, d oci.Digest) 
 
 // StartUpload begins a blob upload session (end-4a, end-4c).
 func (r *Registry) StartUpload(ctx context.Context, repo oci.Repo, a oci.Algorithm) (oci.UploadID, error) {
+	defer r.told.naming(repo).kept()
 	id, err := r.store.CreateUpload(ctx, repo, a)
 	if err == nil {
 		r.told.remember(repo, string(id))
@@ -162,7 +163,7 @@ func (r *Registry) FinishUpload(ctx context.Context, repo oci.Repo, id oci.Uploa
 // PushBlob stores a blob in one request (end-4b). On failure nothing of it is
 // left. Errors: ErrDigestInvalid, ErrClientGone.
 func (r *Registry) PushBlob(ctx context.Context, repo oci.Repo, d oci.Digest, body io.Reader) error {
-	id, err := r.store.CreateUpload(ctx, repo, d.Algorithm())
+	id, err := r.StartUpload(ctx, repo, d.Algorithm())
 	if err != nil {
 		return err
 	}

@@ -183,6 +183,9 @@ func (r *Registry) awaitDoom(ctx context.Context, key blobKey) error {
 // CollectUpload ends an upload session, unless a client has used it lately.
 // Errors: ErrUploadUnknown.
 func (r *Registry) CollectUpload(ctx context.Context, repo oci.Repo, id oci.UploadID) (ended bool, err error) {
+	if !r.told.named(repo) {
+		return false, nil // it may be this one that begins
+	}
 	release, ok := r.told.claim(repo, string(id))
 	if !ok {
 		return false, nil

@@ -167,6 +167,30 @@ func (t *told) warn(f *filter) {
 	t.log.Warn("clients asked for more blobs than can be remembered: garbage is collected later; a shorter gcDelay helps")
 }
 
+// naming is held while something gets a name in a repository by which it will
+// be remembered.
+func (t *told) naming(repo oci.Repo) promise {
+	if t.keep == 0 {
+		return promise{}
+	}
+	lock := t.lock(t.hash(repo, ""))
+	lock.RLock()
+	return promise{lock}
+}
+
+// named tells whether everything that has a name in a repository is remembered.
+func (t *told) named(repo oci.Repo) bool {
+	if t.keep == 0 {
+		return true
+	}
+	lock := t.lock(t.hash(repo, ""))
+	if !lock.TryLock() {
+		return false
+	}
+	lock.Unlock()
+	return true
+}
+
 // has tells whether something was told lately.
 func (t *told) has(repo oci.Repo, name string) bool {
 	if t.keep == 0 || t.generations.Load() == nil {
