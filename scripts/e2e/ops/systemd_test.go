@@ -32,6 +32,31 @@ func TestUnitIsHardened(t *testing.T) {
 	}
 }
 
+// docs/SYSTEMD.md has a reason for every line of the service.
+func TestUnitIsDocumented(t *testing.T) {
+	t.Parallel()
+	unit, err := os.ReadFile(units + "berth.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../../docs/SYSTEMD.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, service, _ := strings.Cut(string(unit), "[Service]")
+	service, _, _ = strings.Cut(service, "[Install]")
+	lines := regexp.MustCompile(`(?m)^([A-Za-z]+=).*$`).FindAllStringSubmatch(service, -1)
+	if len(lines) < 30 {
+		t.Fatalf("the unit has %d lines", len(lines))
+	}
+	for _, m := range lines {
+		// A path or the program's own command needs no reason.
+		if m[1] != "ExecStart=" && !strings.Contains(string(text), "`"+m[0]+"`") && !strings.Contains(string(text), "`"+m[1]+"`") {
+			t.Errorf("there is no reason for %s", m[0])
+		}
+	}
+}
+
 // What a server does, background work included, is within the unit's filter of
 // system calls. strace is the witness.
 func TestUnitAllowsItsSystemCalls(t *testing.T) {
