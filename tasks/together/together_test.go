@@ -161,7 +161,7 @@ func (d *device) exactly(ctx context.Context, repo oci.Repo) error {
 func (d *device) eventually(what string, check func() error) {
 	d.t.Helper()
 	err := check()
-	for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); err = check() {
+	for end := time.Now().Add(5 * time.Minute); err != nil && time.Now().Before(end); err = check() {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if err != nil {

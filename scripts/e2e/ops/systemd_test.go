@@ -227,7 +227,7 @@ func TestIdleExitAndBack(t *testing.T) {
 			if err != nil {
 				t.Fatalf("berth left in round %d: %v", round, err)
 			}
-		case <-time.After(time.Minute):
+		case <-time.After(harness.Patience):
 			t.Fatal("an idle berth stays")
 		}
 	}
