@@ -67,7 +67,7 @@ func TestGetGoesOn(t *testing.T) {
 		"stall":     {Stall: true, Bytes: 100_001},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := connect(t, s3test.Options{})
+			p := connect(t, s3test.Options{AnyTime: fault.Stall})
 			p.server.Put("k", data, nil)
 			fault.Op = "GetObject"
 			p.server.Fail(fault)
@@ -149,4 +149,30 @@ func TestGetIntoFailure(t *testing.T) {
 	_, err := p.GetObject(t.Context(), "k", GetOptions{})
 	wants(t, "SlowDown for ever", err, ErrSlowDown)
 	p.counts(t, "", 6)
+}
+
+// TestConnectionIsKept: calls of every kind, one after the other, go over one
+// connection.
+func TestConnectionIsKept(t *testing.T) {
+	p := connect(t, s3test.Options{})
+	for range 3 {
+		_, err := p.PutObject(t.Context(), "k", Bytes(noise(200_000)), PutOptions{})
+		wants(t, "put", err, nil)
+		p.read(t, "k", GetOptions{})
+		p.read(t, "k", GetOptions{Range: &Range{5, 10}})
+		_, err = p.HeadObject(t.Context(), "k", GetOptions{})
+		wants(t, "head", err, nil)
+		_, err = p.GetObject(t.Context(), "missing", GetOptions{})
+		wants(t, "get", err, ErrNotFound)
+		_, err = p.ListObjects(t.Context(), ListOptions{})
+		wants(t, "list", err, nil)
+		wants(t, "delete", p.DeleteObject(t.Context(), "k", ""), nil)
+	}
+	remotes := map[string]bool{}
+	for _, seen := range p.server.Seen() {
+		remotes[seen.Remote] = true
+	}
+	if len(remotes) != 1 {
+		t.Errorf("%d requests over %d connections", p.server.Count(""), len(remotes))
+	}
 }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"berth/s3lite/s3test"
 	"berth/s3lite/sigv4"
+	"berth/s3lite/wire"
 )
 
 // given are credentials that do not change.
@@ -39,6 +41,15 @@ func connect(t *testing.T, o s3test.Options, change ...func(*Options)) *pair {
 	}
 	for _, c := range change {
 		c(&options)
+	}
+	if options.Transport == nil {
+		transport, err := wire.NewTransport(wire.TransportOptions{SkipVerify: options.SkipVerify})
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport.ExpectContinueTimeout = time.Hour // however slow the machine
+		t.Cleanup(transport.CloseIdleConnections)
+		options.Transport = transport
 	}
 	client, err := New(options)
 	if err != nil {

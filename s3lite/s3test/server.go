@@ -42,6 +42,8 @@ type Options struct {
 	Conditions Conditions
 	// Malformed answers a wrong region with 400 in place of 301.
 	Malformed bool
+	// AnyTime takes signatures of any time: for tests whose clock runs.
+	AnyTime bool
 	// Now is the server's clock; time.Now.
 	Now func() time.Time
 }

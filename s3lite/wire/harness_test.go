@@ -74,7 +74,24 @@ func (c *fakeClock) advance(d time.Duration) {
 	}
 }
 
-// run advances the clock until the test ends.
+// jump moves the clock to the next timer that is due within a minute.
+func (c *fakeClock) jump() {
+	c.mu.Lock()
+	next := time.Minute
+	found := false
+	for t := range c.timers {
+		if left := t.at.Sub(c.now); left <= next {
+			next, found = left, true
+		}
+	}
+	c.mu.Unlock()
+	if found {
+		c.advance(next)
+	}
+}
+
+// run has waits of less than a minute end at once until the test ends. No time
+// goes by while nobody waits for so short a time.
 func (c *fakeClock) run(t *testing.T) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -84,7 +101,7 @@ func (c *fakeClock) run(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(time.Millisecond):
-				c.advance(time.Second)
+				c.jump()
 			}
 		}
 	}()
@@ -116,6 +133,9 @@ type harness struct {
 	url   url.URL
 }
 
+// noStall is longer than any clock of these tests runs.
+const noStall = 1000 * time.Hour
+
 // start makes a client of a handler. Its clock stands still, so that nothing
 // stalls and no repetition comes, until the test lets it run.
 func start(t *testing.T, handler http.HandlerFunc) *harness {
@@ -130,6 +150,7 @@ func start(t *testing.T, handler http.HandlerFunc) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
+	transport.ExpectContinueTimeout = time.Hour // however slow the machine
 	t.Cleanup(transport.CloseIdleConnections)
 	u, err := url.Parse(server.URL)
 	if err != nil {
@@ -137,7 +158,7 @@ func start(t *testing.T, handler http.HandlerFunc) *harness {
 	}
 	h.url = *u
 	h.Client = New(Options{
-		RoundTripper: transport, Service: "s3", Credentials: h.creds, Clock: h.clock, UserAgent: "test",
+		RoundTripper: transport, Service: "s3", Credentials: h.creds, Clock: h.clock, UserAgent: "test", Stall: noStall,
 		Fault: func(header http.Header, _ []byte) Fault { return Fault{Code: header.Get("Code")} },
 	})
 	return h

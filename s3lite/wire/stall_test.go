@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -27,22 +26,28 @@ func TestStalls(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			release := make(chan struct{})
-			var n atomic.Int32
+			release, entered := make(chan struct{}), make(chan struct{}, 10)
 			h := start(t, func(w http.ResponseWriter, r *http.Request) {
-				n.Add(1)
 				c.serve(w, r)
+				entered <- struct{}{}
 				<-release
 			})
 			t.Cleanup(func() { close(release) }) // before the server's own
-			h.clock.run(t)
-			h.o.Attempts = 2
+			h.o.Attempts, h.o.Stall = 2, 30*time.Second
+			go func() { // the time begins when the first request is where it stalls
+				select {
+				case <-entered:
+					h.clock.run(t)
+				case <-t.Context().Done():
+				}
+			}()
 			_, err := h.call(t, Request{Body: c.body, Read: func(_ http.Header, body io.Reader) error {
 				_, err := io.Copy(io.Discard, body)
 				return err
 			}})
-			if !errors.Is(err, ErrStalled) || n.Load() != 2 {
-				t.Errorf("error is %v after %d requests", err, n.Load())
+			var e *Error
+			if !errors.Is(err, ErrStalled) || !errors.As(err, &e) || e.Attempts != 2 {
+				t.Errorf("error is %v", err)
 			}
 		})
 	}
@@ -73,6 +78,7 @@ func TestSlowHereIsNoStall(t *testing.T) {
 		}
 		_, _ = w.Write(bytes.Repeat([]byte("y"), 1000))
 	})
+	h.o.Stall = 30 * time.Second
 	r := Request{Op: "Test", Method: "PUT", Place: h.place, Body: Stream(&slow{h.clock, 20}, 20)}
 	resp, err := h.Do(context.Background(), &r)
 	if err != nil {
