@@ -1,11 +1,11 @@
 package peer
 
-// berthConfig takes the data folder, commit, host and port. Everything else
-// is berth's default, aside from the log.
+// berthConfig takes the data folder, commit, other lines for storage, host and
+// port. Everything else is berth's default, aside from the log.
 const berthConfig = `[storage]
 rootDirectory = %q
 commit = %t
-
+%s
 [http]
 address = %q
 port = %s

@@ -44,6 +44,7 @@ type Config struct {
 	Dir    string // an existing folder for its data, configuration and log
 	CPU    int    // the processor it may use; below 0: all
 	Commit bool   // berth's storage.commit
+	Lines  string // further lines of berth's section storage, each with its end
 	Group  *probe.Group
 	Wrap   []string // a command that starts the server, such as strace
 }
@@ -185,7 +186,7 @@ func (c Config) serve(addr string) ([]string, error) {
 	switch c.Kind {
 	case Berth:
 		file = filepath.Join(c.Dir, "berth.toml")
-		text = fmt.Sprintf(berthConfig, c.data(), c.Commit, host, port)
+		text = fmt.Sprintf(berthConfig, c.data(), c.Commit, c.Lines, host, port)
 		line = []string{c.Binary, "serve", file}
 	case Docker:
 		file = filepath.Join(c.Dir, "registry.yml")

@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+	"unsafe"
 )
 
 // Tree is a process and all its descendants.
@@ -34,31 +36,27 @@ func (t Tree) PIDs() []int {
 	return all
 }
 
-// CPU is the processor time that the threads of the tree have used, in
-// nanosecond resolution (/proc/PID/task/*/schedstat). Kernel work that a
-// system call causes on the way out, loopback delivery included, is in it.
+// CPU is the processor time that the processes of the tree have used, in
+// nanosecond resolution, with that of threads that have ended
+// (clock_getcpuclockid(3)). Kernel work that a system call causes on the way
+// out, loopback delivery included, is in it.
 func (t Tree) CPU() (time.Duration, error) {
 	var sum time.Duration
 	for _, pid := range t.PIDs() {
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				continue // the thread has ended
-			}
-			first, _, _ := strings.Cut(string(content), " ")
-			ns, err := strconv.ParseInt(first, 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("%s: %w", file, err)
-			}
-			sum += time.Duration(ns)
-		}
+		var used syscall.Timespec
+		clock := uintptr(^pid<<3 | cpuClock)
+		if _, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(&used)), 0); errno == 0 {
+			sum += time.Duration(used.Nano())
+		} // else the process has ended
 	}
 	if sum == 0 {
-		return 0, fmt.Errorf("process %d: no scheduler statistics; is it gone?", t.Root)
+		return 0, fmt.Errorf("process %d: no processor time; is it gone?", t.Root)
 	}
 	return sum, nil
 }
+
+// cpuClock is CPUCLOCK_SCHED, what the processor spent on a whole process.
+const cpuClock = 2
 
 // Memory is what a process tree has resident.
 type Memory struct {

@@ -56,6 +56,7 @@ func All() []Row {
 		{"openindex", openIndex},
 		{"enforce", enforce},
 		{"scrub", scrub},
+		{"background", background},
 	}
 }
 
@@ -77,6 +78,7 @@ type instance struct {
 type options struct {
 	limit  int64 // of memory, bytes; 0: none
 	commit bool
+	lines  string // peer.Config.Lines
 	wrap   []string
 	dir    string // data of an earlier instance; "": fresh
 }
@@ -97,7 +99,7 @@ func (e *Env) config(k peer.Kind, o options) (peer.Config, error) {
 			return peer.Config{}, err
 		}
 	}
-	return peer.Config{Kind: k, Binary: e.Berth, Dir: o.dir, CPU: e.CPU, Commit: o.commit, Wrap: o.wrap}, nil
+	return peer.Config{Kind: k, Binary: e.Berth, Dir: o.dir, CPU: e.CPU, Commit: o.commit, Lines: o.lines, Wrap: o.wrap}, nil
 }
 
 // start starts a server in a control group of its own, if that can be had.

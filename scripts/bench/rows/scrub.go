@@ -120,19 +120,26 @@ func scrubImage(dir string) (files []string, total int64, err error) {
 		return nil, 0, err
 	}
 	blobs := append(client.NewSource(scrubSize, scrubBlobs).Take(scrubBlobs), client.NewSource(8<<10, 4).Take(scrubSmall)...)
-	var layers []string
 	for _, b := range blobs {
 		files, total = append(files, blobFile(dir, b.Digest)), total+b.Size
+	}
+	return files, total, imageOf(dir, blobs)
+}
+
+// imageOf puts one image into an empty layout.
+func imageOf(dir string, blobs []client.Blob) error {
+	var layers []string
+	for _, b := range blobs {
 		layers = append(layers, fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}`, b.Digest, b.Size))
 		if err := writeParts(blobFile(dir, b.Digest), b.Parts); err != nil {
-			return nil, 0, err
+			return err
 		}
 	}
-	body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":%s,"layers":[%s]}`, layers[0], strings.Join(layers, ","))
+	body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`, client.ManifestType, layers[0], strings.Join(layers, ","))
 	m := client.NewBlob([]byte(body))
 	if err := writeParts(blobFile(dir, m.Digest), m.Parts); err != nil {
-		return nil, 0, err
+		return err
 	}
-	index := fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"size":%d}]}`, m.Digest, len(body))
-	return files, total, os.WriteFile(filepath.Join(dir, "index.json"), []byte(index), 0o644)
+	index := fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`, client.ManifestType, m.Digest, len(body))
+	return os.WriteFile(filepath.Join(dir, "index.json"), []byte(index), 0o644)
 }
