@@ -55,6 +55,7 @@ func All() []Row {
 		{"repush", repush},
 		{"openindex", openIndex},
 		{"enforce", enforce},
+		{"gc", collect},
 		{"scrub", scrub},
 		{"background", background},
 	}
