@@ -2,8 +2,11 @@
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
-export GOFLAGS := -buildvcs=false
+BUILD   := go build -ldflags "$(LDFLAGS)"
+# One way to compile for all that is built, checked and tested, so that it is
+# done once; only the race detector needs cgo.
+export CGO_ENABLED := 0
+export GOFLAGS := -buildvcs=false -trimpath
 
 .PHONY: run build minimal cross test setup lint unit unit-386 fuzz e2e bench clean
 .PHONY: install uninstall package package-test image
@@ -55,6 +58,7 @@ lint:
 TEST := go test -timeout 30m
 
 # The seeds of the fuzz targets are among the unit tests.
+unit: export CGO_ENABLED = 1
 unit:
 	$(TEST) -race ./...
 	cd scripts/bench && $(TEST) -race ./...
@@ -62,8 +66,8 @@ unit:
 
 # As 32-bit binaries are built; and the one thing that is different without.
 unit-386: build/go32.mod
-	CGO_ENABLED=0 GOARCH=386 GOFLAGS="$(GOFLAGS) $(GO32)" $(TEST) ./...
-	CGO_ENABLED=0 GOARCH=386 $(TEST) -run '^TestUnsoundAllocator$$' ./cache
+	GOARCH=386 GOFLAGS="$(GOFLAGS) $(GO32)" $(TEST) ./...
+	GOARCH=386 $(TEST) -run '^TestUnsoundAllocator$$' ./cache
 
 # Every fuzz target for FUZZTIME.
 FUZZTIME ?= 10s

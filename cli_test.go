@@ -35,6 +35,7 @@ func buildAndRun(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	berthBinary = filepath.Join(dir, "berth")
 	build := exec.Command("go", "build", "-ldflags", "-X main.version=v0.0.0-test", "-o", berthBinary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is built for users
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot build berth:", err)

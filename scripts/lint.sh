@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+export CGO_ENABLED=0 GOFLAGS="-buildvcs=false -trimpath" # as berth is built
 
 unformatted=$(find . -path ./build -prune -o -path ./.git -prune -o -name '*.go' -print0 | xargs -0 gofmt -l)
 if [ -n "$unformatted" ]; then
@@ -14,7 +15,12 @@ fi
 
 want_module staticcheck honnef.co/go/tools/cmd/staticcheck@v0.8.2
 vulnerabilities=true
-want_module govulncheck golang.org/x/vuln/cmd/govulncheck@v1.8.0 || vulnerabilities=false
+if command -v curl >/dev/null && ! curl -sS -o /dev/null --max-time 20 https://vuln.go.dev/index/db.json; then
+  echo "govulncheck: NOT RUN, its database cannot be reached"
+  vulnerabilities=false
+else
+  want_module govulncheck golang.org/x/vuln/cmd/govulncheck@v1.8.0 || vulnerabilities=false
+fi
 
 # vulnerabilities reports what govulncheck finds in this module. That it cannot
 # look, as its database cannot be reached, is told once, and is no failure of

@@ -5,7 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -37,10 +37,20 @@ func built(t testing.TB, get func() (string, error)) string {
 	return path
 }
 
-// findRepository is the folder that holds berth's go.mod.
+// findRepository is the folder that holds berth's go.mod: one above that of the
+// test, in which go test runs it.
 func findRepository() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..", "..")
+	dir, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		content, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(content), "module berth\n") {
+			return dir
+		}
+	}
+	panic("the tests do not lie below berth's go.mod")
 }
 
 // build makes a binary below build/. Test packages run side by side and may
@@ -53,7 +63,7 @@ func build(name, arch string) (string, error) {
 	tmp := filepath.Join(dir, fmt.Sprintf("%s.%d", name, os.Getpid()))
 	cmd := exec.Command("go", "build", "-o", tmp, ".")
 	cmd.Dir = repository()
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false -trimpath")
 	if arch != "" {
 		cmd.Env = append(cmd.Env, "GOARCH="+arch)
 	}
