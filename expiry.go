@@ -43,8 +43,8 @@ func (p *process) newExpiry() (*expiry, error) {
 	}
 	if x.ledger != nil || x.retains() {
 		opts := taskusage.Options{Log: p.log}
-		if root, ok := p.stores.root.(*localRoot); ok && !root.ReadOnly() {
-			opts.File = usageFile{root}
+		if p.stores.notes != nil {
+			opts.File = usageFile{p.stores.notes}
 		}
 		x.uses = taskusage.New(opts)
 	}
@@ -115,11 +115,11 @@ func (x *expiry) collect() {
 	}
 	defer x.collecting.Unlock()
 	ctx := context.Background()
-	_ = x.upkeep.each(ctx, func(l *localRoot) error {
-		if !l.config.GC || l.ReadOnly() {
+	_ = x.upkeep.each(ctx, func(o *openRoot) error {
+		if !o.config.GC || o.store.ReadOnly() {
 			return nil
 		}
-		_, err := x.upkeep.Trigger(ctx, l.jobName(jobGC), nil)
+		_, err := x.upkeep.Trigger(ctx, o.jobName(jobGC), nil)
 		return err
 	})
 	x.ledger.Recount()
@@ -149,15 +149,15 @@ func (x *expiry) flush() {
 	}
 }
 
-// usageFile keeps the times of uses in the root directory.
-type usageFile struct{ root *localRoot }
+// usageFile keeps the times of uses where the root keeps its notes.
+type usageFile struct{ notes oci.NoteKeeper }
 
 const usageNote = "usage"
 
 // Load implements usage.File.
 func (f usageFile) Load() ([]byte, error) {
-	return f.root.LoadNote(usageNote, int64(taskusage.MaxFile))
+	return f.notes.LoadNote(usageNote, int64(taskusage.MaxFile))
 }
 
 // Save implements usage.File.
-func (f usageFile) Save(content []byte) error { return f.root.SaveNote(usageNote, content, true) }
+func (f usageFile) Save(content []byte) error { return f.notes.SaveNote(usageNote, content, true) }

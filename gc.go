@@ -163,7 +163,7 @@ func (c *gcCommand) offline(ctx context.Context, cfg *config.Config, stderr io.W
 	return errors.Join(append(failed, ctx.Err())...)
 }
 
-// offlineRoot collects in one root, which has a name like that of a localRoot.
+// offlineRoot collects in one root, which has a name like that of an openRoot.
 func (c *gcCommand) offlineRoot(ctx context.Context, cfg *config.Config, name string, root config.Root, log *slog.Logger) error {
 	switch kind, err := kindOf(root.RootDirectory); {
 	case errors.Is(err, fs.ErrNotExist) && name != "":
@@ -223,37 +223,37 @@ func rememberFor(s config.Storage) time.Duration {
 }
 
 // collector is what collects the root's garbage, made when it is needed.
-func (l *localRoot) collector() *gc.Collector {
-	if l.gc == nil {
-		prefix := prefixOf(l.name)
-		policies, elsewhere := l.upkeep.policies, l.upkeep.config.Storage.Elsewhere(prefix)
-		l.gc = gc.New(gc.Options{
-			Registry: l.upkeep.registry, Store: l.Store, Prefix: prefix, Log: l.log, Delay: l.config.GCDelay,
+func (o *openRoot) collector() *gc.Collector {
+	if o.gc == nil {
+		prefix := prefixOf(o.name)
+		policies, elsewhere := o.upkeep.policies, o.upkeep.config.Storage.Elsewhere(prefix)
+		o.gc = gc.New(gc.Options{
+			Registry: o.upkeep.registry, Store: o.store, Prefix: prefix, Log: o.log, Delay: o.config.GCDelay,
 			Elsewhere: func(repo oci.Repo) bool { return elsewhere(string(repo)) },
-			Keep:      func(repo oci.Repo) (untagged, referrers bool) { return policies.gcKeeps(l.config, repo) },
+			Keep:      func(repo oci.Repo) (untagged, referrers bool) { return policies.gcKeeps(o.config, repo) },
 		})
 	}
-	return l.gc
+	return o.gc
 }
 
 // gcJob is there also where garbage is not collected by itself: commands ask
 // for it.
-func (l *localRoot) gcJob() tasks.Job {
-	j := tasks.Job{Name: l.jobName("gc"), Priority: priorityGC, First: -1, Run: func(ctx context.Context, r *tasks.Round) error {
-		_, err := l.collect(ctx, r, gc.Request{})
+func (o *openRoot) gcJob() tasks.Job {
+	j := tasks.Job{Name: o.jobName("gc"), Priority: priorityGC, First: -1, Run: func(ctx context.Context, r *tasks.Round) error {
+		_, err := o.collect(ctx, r, gc.Request{})
 		return err
 	}}
-	if l.config.GC {
-		j.First, j.Every = l.config.GCDelay+time.Second, l.config.GCInterval // when the registry knows enough
+	if o.config.GC {
+		j.First, j.Every = o.config.GCDelay+time.Second, o.config.GCInterval // when the registry knows enough
 	}
 	return j
 }
 
 // collect does one round.
-func (l *localRoot) collect(ctx context.Context, r *tasks.Round, req gc.Request) (gc.Report, error) {
-	report, err := l.collector().Run(ctx, r, req)
+func (o *openRoot) collect(ctx context.Context, r *tasks.Round, req gc.Request) (gc.Report, error) {
+	report, err := o.collector().Run(ctx, r, req)
 	if n := report.Items(); n > 0 && !req.Dry {
-		l.log.Info("garbage was collected", "root", l.config.RootDirectory, "items", n, "freed", report.Bytes)
+		o.log.Info("garbage was collected", "root", o.config.RootDirectory, "items", n, "freed", report.Bytes)
 	}
 	return report, err
 }
@@ -267,14 +267,14 @@ func (p *process) collectGarbage(ctx context.Context, args []string, out func(an
 		return out(line)
 	}
 	dry := slices.Contains(args, "--"+dryRun)
-	return p.upkeep.each(ctx, func(l *localRoot) error {
-		root := l.config.RootDirectory
-		if l.ReadOnly() {
+	return p.upkeep.each(ctx, func(o *openRoot) error {
+		root := o.config.RootDirectory
+		if o.store.ReadOnly() {
 			return send(gcLine{Root: root, Skipped: "it is read-only"})
 		}
 		var report gc.Report
-		_, err := p.upkeep.Do(ctx, l.jobName("gc"), func(ctx context.Context, r *tasks.Round) (err error) {
-			report, err = l.collect(ctx, r, gc.Request{Dry: dry, Each: func(i gc.Item) error { return send(gcLine{Item: &i}) }})
+		_, err := p.upkeep.Do(ctx, o.jobName("gc"), func(ctx context.Context, r *tasks.Round) (err error) {
+			report, err = o.collect(ctx, r, gc.Request{Dry: dry, Each: func(i gc.Item) error { return send(gcLine{Item: &i}) }})
 			return err
 		}, progressTo(send))
 		if err != nil {

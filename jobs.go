@@ -12,7 +12,6 @@ import (
 	"berth/config"
 	"berth/oci/registry"
 	"berth/tasks"
-	"berth/tasks/dedupe"
 )
 
 // The priorities of jobs: what frees space goes before what saves some, and
@@ -26,14 +25,14 @@ const (
 
 // jobs are what is done in the background for a root. Each has the root's name
 // behind its own, by jobName.
-func (l *localRoot) jobs() []tasks.Job {
-	all := []tasks.Job{l.scrubJob()}
-	if l.ReadOnly() {
+func (o *openRoot) jobs() []tasks.Job {
+	all := []tasks.Job{o.scrubJob()}
+	if o.store.ReadOnly() {
 		return all
 	}
-	all = append(all, l.gcJob())
-	if l.config.Dedupe {
-		all = append(all, tasks.Job{Name: l.jobName("dedupe"), Priority: priorityDedupe, First: enforceAfter, Run: l.enforceRound})
+	all = append(all, o.gcJob())
+	if o.share != nil {
+		all = append(all, tasks.Job{Name: o.jobName("dedupe"), Priority: priorityDedupe, First: enforceAfter, Run: o.share})
 	}
 	return all
 }
@@ -42,20 +41,9 @@ func (l *localRoot) jobs() []tasks.Job {
 // through for dedupe: a start has better things to do.
 const enforceAfter = 30 * time.Second
 
-// enforceRound makes the repositories of the root share what they hold alike.
-func (l *localRoot) enforceRound(ctx context.Context, r *tasks.Round) error {
-	report, err := dedupe.Run(ctx, l.Store, l.locations(), dedupe.Options{Log: l.log, Round: r})
-	r.Say(report.String())
-	if report.Linked+report.Failed > 0 {
-		l.log.Info("blobs that several repositories hold share their space", "root", l.config.RootDirectory, "linked", report.Linked,
-			"freed", report.BytesFreed, "failed", report.Failed)
-	}
-	return err
-}
-
 // jobName is a job's name for this root: "gc", and "gc /usb" for a subpath.
-func (l *localRoot) jobName(job string) string {
-	return strings.TrimSpace(job + " " + l.name)
+func (o *openRoot) jobName(job string) string {
+	return strings.TrimSpace(job + " " + o.name)
 }
 
 // upkeep is the background work of all roots that are open.
@@ -69,7 +57,7 @@ type upkeep struct {
 	policies *policies
 
 	mu    sync.Mutex // guards roots
-	roots []*localRoot
+	roots []*openRoot
 }
 
 func newUpkeep(cfg *config.Config, busy func() bool, log *slog.Logger) *upkeep {
@@ -87,39 +75,39 @@ func taskLimits(t config.Tasks) tasks.Limits {
 }
 
 // open takes over the jobs of a root.
-func (u *upkeep) open(l *localRoot) {
+func (u *upkeep) open(o *openRoot) {
 	u.mu.Lock()
-	u.roots = append(u.roots, l)
+	u.roots = append(u.roots, o)
 	u.mu.Unlock()
-	for _, j := range l.jobs() {
+	for _, j := range o.jobs() {
 		if err := u.Add(j); err != nil {
-			u.log.Error("work in the background is not done", "root", l.config.RootDirectory, "error", err)
+			u.log.Error("work in the background is not done", "root", o.config.RootDirectory, "error", err)
 		}
 	}
 }
 
 // close ends the jobs of a root.
-func (u *upkeep) close(l *localRoot) {
+func (u *upkeep) close(o *openRoot) {
 	u.mu.Lock()
-	u.roots = slices.DeleteFunc(u.roots, func(other *localRoot) bool { return other == l })
+	u.roots = slices.DeleteFunc(u.roots, func(other *openRoot) bool { return other == o })
 	u.mu.Unlock()
-	for _, j := range l.jobs() {
+	for _, j := range o.jobs() {
 		u.Remove(j.Name)
 	}
 }
 
 // each calls do for every root that is open, until ctx ends, and joins its
 // errors. A root that goes meanwhile ends what is done for it.
-func (u *upkeep) each(ctx context.Context, do func(*localRoot) error) error {
+func (u *upkeep) each(ctx context.Context, do func(*openRoot) error) error {
 	u.mu.Lock()
 	roots := slices.Clone(u.roots)
 	u.mu.Unlock()
 	var failed []error
-	for _, l := range roots {
+	for _, o := range roots {
 		if ctx.Err() != nil {
 			break
 		}
-		failed = append(failed, do(l))
+		failed = append(failed, do(o))
 	}
 	return errors.Join(append(failed, ctx.Err())...)
 }

@@ -39,9 +39,9 @@ func TestJobsOfRoots(t *testing.T) {
 	}
 	failed := errors.New("failed")
 	seen := 0
-	err := u.each(t.Context(), func(l *localRoot) error {
+	err := u.each(t.Context(), func(o *openRoot) error {
 		seen++
-		if l.name == "/usb" {
+		if o.name == "/usb" {
 			return failed
 		}
 		return nil

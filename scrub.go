@@ -131,15 +131,15 @@ func screenOf(w io.Writer) io.Writer {
 // scrubAll is the server's side: a round of every root that is open, or the
 // rest of the one that is under way.
 func (p *process) scrubAll(ctx context.Context, _ []string, out func(any) error) error {
-	return p.upkeep.each(ctx, func(l *localRoot) error {
+	return p.upkeep.each(ctx, func(o *openRoot) error {
 		told := func(s tasks.Status) { _ = out(scrubLine{Progress: &s}) } // who has left ends the context
-		_, err := p.upkeep.Trigger(ctx, l.jobName("scrub"), told)
-		report := l.scrubbed.Load()
+		_, err := p.upkeep.Trigger(ctx, o.jobName("scrub"), told)
+		report := o.scrubbed.Load()
 		if err == nil && report != nil {
-			err = tellScrub(ctx, l.Store, l.config.RootDirectory, l.fullName, *report, func(line scrubLine) error { return out(line) })
+			err = tellScrub(ctx, o.store, o.config.RootDirectory, o.fullName, *report, func(line scrubLine) error { return out(line) })
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.config.RootDirectory, err)
+			return fmt.Errorf("%s: %w", o.config.RootDirectory, err)
 		}
 		return nil
 	})

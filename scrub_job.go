@@ -39,32 +39,32 @@ func (u *upkeep) checkScrub() {
 
 // scrubJob reads everything that the root holds. It is there for `berth scrub`
 // also where it is not done by itself.
-func (l *localRoot) scrubJob() tasks.Job {
-	j := tasks.Job{Name: l.jobName("scrub"), Priority: priorityScrub, Windowed: true, First: -1, Run: l.scrubRound}
-	if j.Every = l.upkeep.scrubInterval(); j.Every > 0 {
-		j.First = max(scrubFirst, min(scrub.Due(l.Store, j.Every, time.Now()), j.Every))
+func (o *openRoot) scrubJob() tasks.Job {
+	j := tasks.Job{Name: o.jobName("scrub"), Priority: priorityScrub, Windowed: true, First: -1, Run: o.scrubRound}
+	if j.Every = o.upkeep.scrubInterval(); j.Every > 0 {
+		j.First = max(scrubFirst, min(scrub.Due(o.store, j.Every, time.Now()), j.Every))
 	}
 	return j
 }
 
 // scrubRound is one round, or the rest of one.
-func (l *localRoot) scrubRound(ctx context.Context, r *tasks.Round) error {
-	opts := scrub.Options{Log: l.log, Sparse: registry.Sparse(l.upkeep.config.HTTP.Sparse), ReportOnly: l.ReadOnly()}
+func (o *openRoot) scrubRound(ctx context.Context, r *tasks.Round) error {
+	opts := scrub.Options{Log: o.log, Sparse: registry.Sparse(o.upkeep.config.HTTP.Sparse), ReportOnly: o.store.ReadOnly()}
 	opts.Lost = func(repo oci.Repo, d oci.Digest) {
-		if l.upkeep.registry != nil {
-			l.upkeep.registry.Forget(l.fullName(repo), d)
+		if o.upkeep.registry != nil {
+			o.upkeep.registry.Forget(o.fullName(repo), d)
 		}
 	}
-	report, err := scrub.New(l.Store, opts).Run(ctx, r)
+	report, err := scrub.New(o.store, opts).Run(ctx, r)
 	if err == nil {
-		l.scrubbed.Store(&report)
+		o.scrubbed.Store(&report)
 	}
 	return err
 }
 
 // fullName is a repository's name as clients know it.
-func (l *localRoot) fullName(repo oci.Repo) oci.Repo {
-	if prefix := strings.TrimPrefix(l.name, "/"); prefix != "" {
+func (o *openRoot) fullName(repo oci.Repo) oci.Repo {
+	if prefix := strings.TrimPrefix(o.name, "/"); prefix != "" {
 		return oci.Repo(prefix) + "/" + repo
 	}
 	return repo

@@ -20,9 +20,10 @@ import (
 // stores is every place that repositories come from, as one store.
 type stores struct {
 	oci.Store
-	root     oci.Store // that of the root directory alone
-	finder   finder    // of the blobs of all roots
-	readOnly bool      // no part of it can be written to
+	root     oci.Store      // that of the root directory alone
+	notes    oci.NoteKeeper // of the root directory; nil: none can be kept
+	finder   finder         // of the blobs of all roots
+	readOnly bool           // no part of it can be written to
 	log      *slog.Logger
 	upkeep   *upkeep
 
@@ -68,6 +69,9 @@ func (a *stores) openRoot(s config.Storage) error {
 	}
 	a.closers = append(a.closers, local)
 	a.Store, a.root, a.readOnly = local, local, local.ReadOnly()
+	if !a.readOnly {
+		a.notes = local
+	}
 	a.finder.add("").open(local.locations())
 	return nil
 }
