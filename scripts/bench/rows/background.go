@@ -105,7 +105,7 @@ func (e *Env) besides(i *instance) ([]report.Line, error) {
 	}, nil
 }
 
-// busy has the server collect and scrub without a pause until stop is called.
+// busy has the server collect and scrub, again and again, until stop is called.
 // Both run a moment alone first.
 func (e *Env) busy(i *instance) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -113,8 +113,13 @@ func (e *Env) busy(i *instance) (stop func()) {
 	for _, verb := range []string{"gc", "scrub"} {
 		running.Go(func() {
 			for ctx.Err() == nil {
-				// Its end is that of ctx, or of a round.
+				// Its end is that of ctx, or of a round. To start it again costs
+				// the clients' processor something, so that waits a while.
 				_ = exec.CommandContext(ctx, e.Berth, verb, "--root", i.Data()).Run()
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
 			}
 		})
 	}
