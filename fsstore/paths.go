@@ -23,53 +23,17 @@ const (
 
 // The names of an OCI image layout (image-spec, Image Layout).
 const (
-	blobsName  = "blobs"
-	indexName  = "index.json"
-	layoutName = "oci-layout"
+	blobsName  = oci.LayoutBlobs
+	indexName  = oci.LayoutIndex
+	layoutName = oci.LayoutFile
 )
 
-func isLayoutName(component string) bool {
-	return component == blobsName || component == indexName || component == layoutName
-}
-
-// repoDir is a repository's directory. A component that equals a name of the
-// layout gets a '_' in front, which no valid component begins with.
-func repoDir(repo oci.Repo) string {
-	name := string(repo)
-	for rest, more := name, true; more; {
-		var component string
-		component, rest, more = strings.Cut(rest, "/")
-		if isLayoutName(component) {
-			return escapeAll(name)
-		}
-	}
-	return name
-}
-
-func escapeAll(name string) string {
-	components := strings.Split(name, "/")
-	for i, c := range components {
-		if isLayoutName(c) {
-			components[i] = "_" + c
-		}
-	}
-	return strings.Join(components, "/")
-}
+// repoDir is a repository's directory.
+func repoDir(repo oci.Repo) string { return oci.LayoutDir(repo) }
 
 // component is the repository name's component that a directory stands for,
 // "" where it stands for none.
-func component(dir string) string {
-	if plain, escaped := strings.CutPrefix(dir, "_"); escaped && isLayoutName(plain) {
-		return plain
-	}
-	if isLayoutName(dir) {
-		return ""
-	}
-	if _, err := oci.ParseRepo(dir); err != nil || strings.Contains(dir, "/") {
-		return ""
-	}
-	return dir
-}
+func component(dir string) string { return oci.LayoutComponent(dir) }
 
 func indexPath(repo oci.Repo) string  { return repoDir(repo) + "/" + indexName }
 func layoutPath(repo oci.Repo) string { return repoDir(repo) + "/" + layoutName }

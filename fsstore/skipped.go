@@ -68,5 +68,5 @@ var errEnough = errors.New("enough")
 // isSkipped tells whether a directory's name cannot be part of a repository's
 // and is not that of a layout's or somebody's private one.
 func isSkipped(name string, kind durable.Kind) bool {
-	return kind == durable.Directory && !isLayoutName(name) && !strings.HasPrefix(name, ".")
+	return kind == durable.Directory && !oci.IsLayoutName(name) && !strings.HasPrefix(name, ".")
 }
