@@ -125,11 +125,16 @@ func linkedVersion(info *debug.BuildInfo) string {
 	return strings.Trim(info.Main.Version, "()")
 }
 
-// componentOf describes a module, or the one that was taken in its place. One
-// that was replaced by a directory is a patched copy of itself.
+// isPatched tells whether a module was replaced by a directory: by a patched
+// copy of itself.
+func isPatched(m *debug.Module) bool {
+	return m.Replace != nil && (m.Replace.Version == "" || m.Replace.Version == "(devel)")
+}
+
+// componentOf describes a module, or the one that was taken in its place.
 func componentOf(m *debug.Module) component {
 	var properties []property
-	if r := m.Replace; r != nil && r.Version != "" {
+	if r := m.Replace; r != nil && !isPatched(m) {
 		properties = append(properties, property{"go:replaces", m.Path + "@" + m.Version})
 		m = r
 	} else if r != nil {
@@ -161,7 +166,7 @@ func licenses(info *debug.BuildInfo) (string, error) {
 		return "", err
 	}
 	for _, m := range info.Deps {
-		if m.Replace != nil && m.Replace.Version != "" {
+		if m.Replace != nil && !isPatched(m) {
 			m = m.Replace
 		}
 		dir := filepath.Join(cache, escape(m.Path)+"@"+escape(m.Version))

@@ -16,7 +16,7 @@ func info() *debug.BuildInfo {
 		Deps: []*debug.Module{
 			{Path: "example.org/a", Version: "v1.0.0", Sum: "h1:a"},
 			{Path: "example.org/B", Version: "v2.0.0", Replace: &debug.Module{Path: "example.org/b", Version: "v2.0.1", Sum: "h1:b"}},
-			{Path: "example.org/c", Version: "v3.0.0", Replace: &debug.Module{Path: "/build/c"}},
+			{Path: "example.org/c", Version: "v3.0.0", Replace: &debug.Module{Path: "./build/c", Version: "(devel)"}},
 		},
 		Settings: []debug.BuildSetting{{Key: "-ldflags", Value: "-s -w -X main.version=v9"}, {Key: "GOARCH", Value: "arm"}},
 	}
