@@ -74,6 +74,9 @@ func (c *call) describeBlob() {
 // openBlob answers with the blob or those parts of it that Range asks for.
 func (s *Server) openBlob(ctx context.Context, c *call) error {
 	r := &c.req
+	if moved, err := s.redirectBlob(ctx, c); moved || err != nil {
+		return err
+	}
 	content, err := s.reg.OpenBlob(ctx, r.repo, r.digest, 0)
 	if err != nil {
 		return err
@@ -100,6 +103,22 @@ func (s *Server) openBlob(ctx context.Context, c *call) error {
 		c.typ = c.payload.multipart(spans, size, c.typ, s.ids.boundary())
 	}
 	return nil
+}
+
+// redirectBlob answers with where the blob can be read, if the store wants it
+// read there; the Range of the request is for whoever answers then. The answer
+// is for this client and for now: it must not be kept.
+func (s *Server) redirectBlob(ctx context.Context, c *call) (moved bool, err error) {
+	r := &c.req
+	url, err := s.reg.RedirectBlob(ctx, r.repo, r.digest)
+	if err != nil || url == "" {
+		return false, err
+	}
+	c.status = http.StatusTemporaryRedirect
+	c.set("Location", url)
+	c.set("Docker-Content-Digest", string(r.digest))
+	c.set("Cache-Control", "no-store")
+	return true, nil
 }
 
 // contentRange is the value of a Content-Range header in an answer.

@@ -281,6 +281,9 @@ type hooked struct {
 	*ocitest.Memory
 	dir     string
 	discard atomic.Bool // what is uploaded
+	// elsewhere begins the URLs that blobs are at; "": they are not. It is set
+	// before the first request.
+	elsewhere string
 
 	mu     sync.Mutex
 	files  bool                    // blobs are files

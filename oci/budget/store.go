@@ -34,7 +34,8 @@ var (
 	_ oci.Store  = (*withCopies)(nil)
 	_ oci.Copies = (*withCopies)(nil)
 
-	_ oci.Discarder = (*store)(nil)
+	_ oci.Discarder  = (*store)(nil)
+	_ oci.Redirector = (*store)(nil)
 )
 
 // Close closes the store, where it can be closed.
@@ -128,6 +129,11 @@ func (s *store) LinkFrom(ctx context.Context, to oci.Repo, d oci.Digest, from oc
 // DeleteBlob implements oci.Blobs.
 func (s *store) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
 	return s.remove(ctx, repo, d, s.Store.DeleteBlob)
+}
+
+// RedirectBlob implements oci.Redirector where the store does.
+func (s *store) RedirectBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (string, error) {
+	return oci.RedirectBlob(ctx, s.Store, repo, d)
 }
 
 // DiscardBlob implements oci.Discarder where the store does, and is DeleteBlob

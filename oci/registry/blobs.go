@@ -31,6 +31,13 @@ func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, of
 	return r.store.OpenBlob(ctx, repo, d, offset)
 }
 
+// RedirectBlob returns where clients can read a blob themselves, "" where they
+// are to read it here (end-2). Errors: ErrBlobUnknown.
+func (r *Registry) RedirectBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (url string, err error) {
+	defer r.told.promise(repo, string(d)).kept()
+	return oci.RedirectBlob(ctx, r.store, repo, d)
+}
+
 // holds remembers that a repository holds a blob.
 func (r *Registry) holds(repo oci.Repo, d oci.Digest) {
 	if _, ok := r.holders.get(d); !ok {

@@ -56,7 +56,10 @@ type opened struct {
 	uses   int // operations that run, and 1 while it is Lazy.open; guarded by Lazy.mu
 }
 
-var _ oci.Store = (*Lazy)(nil)
+var (
+	_ oci.Store      = (*Lazy)(nil)
+	_ oci.Redirector = (*Lazy)(nil)
+)
 
 // NewLazy makes a Lazy store. It opens nothing yet.
 func NewLazy(opts LazyOptions) *Lazy {
@@ -234,6 +237,15 @@ func (l *Lazy) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset
 		return err
 	})
 	return content, err
+}
+
+// RedirectBlob implements oci.Redirector where the store does.
+func (l *Lazy) RedirectBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (url string, err error) {
+	err = l.with(func(o *opened) (err error) {
+		url, err = oci.RedirectBlob(ctx, o.store, repo, d)
+		return err
+	})
+	return url, err
 }
 
 // PutBlob implements oci.Blobs.

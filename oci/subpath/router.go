@@ -21,7 +21,10 @@ type Router struct {
 	next uint64     // generation of the next mount
 }
 
-var _ oci.Store = (*Router)(nil)
+var (
+	_ oci.Store      = (*Router)(nil)
+	_ oci.Redirector = (*Router)(nil)
+)
 
 // New makes a Router over a root store; nil stands for an empty read-only one.
 func New(root oci.Store) *Router {
@@ -93,6 +96,12 @@ func (r *Router) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci
 func (r *Router) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (oci.Content, error) {
 	m, name := r.route(repo)
 	return m.store.OpenBlob(ctx, name, d, offset)
+}
+
+// RedirectBlob implements oci.Redirector where the store does.
+func (r *Router) RedirectBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (string, error) {
+	m, name := r.route(repo)
+	return oci.RedirectBlob(ctx, m.store, name, d)
 }
 
 // PutBlob implements oci.Blobs.

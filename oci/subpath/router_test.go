@@ -307,3 +307,36 @@ func TestUploadsStayInTheirStore(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// redirecting is a store whose blobs can be read elsewhere.
+type redirecting struct {
+	*ocitest.Memory
+	url string
+}
+
+func (r *redirecting) RedirectBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (string, error) {
+	_, err := r.StatBlob(ctx, repo, d)
+	return r.url + string(repo), err
+}
+
+// TestRedirectBelowPrefixes: each store says for itself where its blobs can be
+// read, under its own names.
+func TestRedirectBelowPrefixes(t *testing.T) {
+	ctx, d := context.Background(), oci.SHA256.FromString("x")
+	bucket := &redirecting{filled(t), "https://bucket.test/"}
+	if err := bucket.PutBlob(ctx, "a", d, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	r := New(ocitest.NewMemory())
+	mustAttach(t, r, "s3", NewLazy(LazyOptions{
+		Name: "s3", Probe: func() (any, error) { return 1, nil }, Open: func() (oci.Store, error) { return bucket, nil },
+	}))
+	if url, err := r.RedirectBlob(ctx, "s3/a", d); url != "https://bucket.test/a" || err != nil {
+		t.Errorf("redirect is %q, %v", url, err)
+	}
+	_, err := r.RedirectBlob(ctx, "s3/b", d)
+	wantErr(t, "redirect to a blob that is not there", err, oci.ErrBlobUnknown)
+	if url, err := r.RedirectBlob(ctx, "other", d); url != "" || err != nil {
+		t.Errorf("redirect of a store that has none is %q, %v", url, err)
+	}
+}
