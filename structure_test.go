@@ -40,6 +40,7 @@ var mayImport = []mapRow{
 	{"berth/fsstore/...", []string{"berth/fsstore/...", "berth/oci"}},
 	{"berth/s3lite/store/...", []string{"berth/s3lite/...", "berth/oci"}},
 	{"berth/s3lite/...", []string{"berth/s3lite/..."}},
+	{"berth/cache/dynamo", []string{"berth/oci", "berth/s3lite/sigv4", "berth/s3lite/wire"}},
 	{"berth/cache/...", []string{"berth/cache", "berth/oci"}},
 	{"berth/tasks", nil},
 	{"berth/tasks/...", []string{"berth/tasks", "berth/tasks/usage", "berth/oci/budget", "berth/oci/glob", "berth/oci/registry", "berth/oci"}},

@@ -25,7 +25,8 @@ var ErrNoHint = errors.New("the dedupe index is not available")
 // A provider is safe for concurrent use.
 type Locations interface {
 	// Holders returns up to most repositories (all that are known where most
-	// is 0 or less) that were said to hold d, the latest last. None, with a
+	// is 0 or less) that were said to hold d, the latest last as far
+	// as the provider knows. None, with a
 	// nil error, means that nothing is known.
 	Holders(ctx context.Context, d Digest, most int) ([]Repo, error)
 
