@@ -48,6 +48,9 @@ type Index struct {
 	bytes      int64    // of all Raw
 	unvetted   int      // how many are served and not vetted
 
+	epoch     string
+	condemned []Digest // sorted
+
 	byTag     order // those with a tag
 	byDigest  order // those with a digest
 	bySubject order // those that are served and have a subject
@@ -136,7 +139,7 @@ func (x *Index) Referrers(subject Digest) []*Entry {
 // Footprint is about how many bytes of memory the index takes.
 func (x *Index) Footprint() int64 {
 	each := int64(unsafe.Sizeof(Entry{})) + 3*int64(unsafe.Sizeof(uintptr(0))+8)
-	return x.bytes + int64(len(x.entries))*each + int64(len(x.head)+len(x.tail))
+	return x.bytes + int64(len(x.entries))*each + int64(len(x.head)+len(x.tail)) + int64(len(x.condemned))*100
 }
 
 func (x *Index) digestRun(d Digest) []*Entry { return x.byDigest.run(string(d)) }

@@ -20,6 +20,9 @@ func ParseIndex(data []byte) (*Index, error) {
 	x := &Index{}
 	list, found := "", false
 	for name, value := range texts(object) {
+		if name == `"annotations"` {
+			x.readAnnotations(value)
+		}
 		if name != `"manifests"` {
 			continue
 		}

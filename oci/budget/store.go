@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"berth/oci"
 )
@@ -36,6 +37,7 @@ var (
 
 	_ oci.Discarder  = (*store)(nil)
 	_ oci.Redirector = (*store)(nil)
+	_ oci.Shared     = (*store)(nil)
 )
 
 // Close closes the store, where it can be closed.
@@ -157,4 +159,22 @@ func (s *store) remove(ctx context.Context, repo oci.Repo, d oci.Digest, do func
 		s.ledger.change(repo, -info.Size)
 	}
 	return err
+}
+
+// Shared implements oci.Shared where the store does; elsewhere nothing is.
+func (s *store) Shared(repo oci.Repo) (late time.Duration, shared bool) {
+	if inner, ok := s.Store.(oci.Shared); ok {
+		return inner.Shared(repo)
+	}
+	return 0, false
+}
+
+// DeleteBlobsBefore implements oci.Shared where the store does. What it frees
+// is counted by the next round over the store: to ask for each size before
+// would cost more than the deletion.
+func (s *store) DeleteBlobsBefore(ctx context.Context, repo oci.Repo, blobs []oci.Digest, end time.Time) error {
+	if inner, ok := s.Store.(oci.Shared); ok {
+		return inner.DeleteBlobsBefore(ctx, repo, blobs, end)
+	}
+	return errors.ErrUnsupported
 }

@@ -16,6 +16,7 @@ const (
 	Never  When = iota
 	Before      // it failed, and nothing happened
 	After       // it failed, yet it happened
+	Later       // it failed, and happens at some time afterwards; of PutBlob, LinkBlob, DeleteBlob and DeleteBlobsBefore only
 )
 
 // Faults is a store that fails on demand.
@@ -26,6 +27,10 @@ type Faults struct {
 	decide func(method string) (When, error)
 	hooks  map[string]func()
 	calls  map[string]int
+	around func(method string)
+	delay  func()
+
+	later sync.WaitGroup // calls that are still to happen
 }
 
 var _ oci.Store = (*Faults)(nil)
@@ -63,6 +68,24 @@ func (f *Faults) Next(method string, hook func()) {
 	f.hooks[method] = hook
 }
 
+// Around sets what is run before and after each call; nil: nothing. It may
+// block, and is called by many at once.
+func (f *Faults) Around(hook func(method string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.around = hook
+}
+
+// Delay sets what is run before that which happens Later; nil: nothing.
+func (f *Faults) Delay(hook func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delay = hook
+}
+
+// Wait waits for what was to happen later.
+func (f *Faults) Wait() { f.later.Wait() }
+
 // Calls tells how often a method was called.
 func (f *Faults) Calls(method string) int {
 	f.mu.Lock()
@@ -72,25 +95,60 @@ func (f *Faults) Calls(method string) int {
 
 // call carries out a call, or not.
 func (f *Faults) call(method string, do func() error) error {
-	f.mu.Lock()
-	f.calls[method]++
-	when, fault := Never, error(nil)
-	if f.decide != nil {
-		when, fault = f.decide(method)
-	}
-	hook := f.hooks[method]
-	delete(f.hooks, method)
-	f.mu.Unlock()
-	if hook != nil {
-		hook()
-	}
-	if when == Before {
+	when, fault, after := f.begin(method)
+	defer after()
+	if when == Before || when == Later {
 		return fault
 	}
 	if err := do(); err != nil || when == Never {
 		return err
 	}
 	return fault
+}
+
+// send is call for a method without results, which may happen Later.
+func (f *Faults) send(method string, do func() error) error {
+	when, fault, after := f.begin(method)
+	defer after()
+	switch when {
+	case Before:
+		return fault
+	case Later:
+		f.mu.Lock()
+		delay := f.delay
+		f.mu.Unlock()
+		f.later.Go(func() {
+			if delay != nil {
+				delay()
+			}
+			_ = do() // nobody learns of it
+		})
+		return fault
+	}
+	if err := do(); err != nil || when == Never {
+		return err
+	}
+	return fault
+}
+
+// begin decides what becomes of a call; after is to be called when it ends.
+func (f *Faults) begin(method string) (when When, fault error, after func()) {
+	f.mu.Lock()
+	f.calls[method]++
+	if f.decide != nil {
+		when, fault = f.decide(method)
+	}
+	hook, around := f.hooks[method], f.around
+	delete(f.hooks, method)
+	f.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	if around == nil {
+		return when, fault, func() {}
+	}
+	around(method)
+	return when, fault, func() { around(method) }
 }
 
 // StatBlob implements oci.Blobs.
@@ -117,17 +175,17 @@ func (f *Faults) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offs
 
 // PutBlob implements oci.Blobs.
 func (f *Faults) PutBlob(ctx context.Context, repo oci.Repo, d oci.Digest, content []byte) error {
-	return f.call("PutBlob", func() error { return f.store.PutBlob(ctx, repo, d, content) })
+	return f.send("PutBlob", func() error { return f.store.PutBlob(ctx, repo, d, content) })
 }
 
 // LinkBlob implements oci.Blobs.
 func (f *Faults) LinkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) error {
-	return f.call("LinkBlob", func() error { return f.store.LinkBlob(ctx, from, to, d) })
+	return f.send("LinkBlob", func() error { return f.store.LinkBlob(ctx, from, to, d) })
 }
 
 // DeleteBlob implements oci.Blobs.
 func (f *Faults) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
-	return f.call("DeleteBlob", func() error { return f.store.DeleteBlob(ctx, repo, d) })
+	return f.send("DeleteBlob", func() error { return f.store.DeleteBlob(ctx, repo, d) })
 }
 
 // WalkBlobs implements oci.Blobs.

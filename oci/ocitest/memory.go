@@ -30,6 +30,7 @@ type Memory struct {
 	swaps   int // makes versions
 	copies  uint64
 	lost    map[oci.Digest]*lost
+	leases  map[string]*leased
 }
 
 var (
@@ -65,7 +66,7 @@ func (b blob) info() oci.BlobInfo {
 
 // NewMemory makes an empty store.
 func NewMemory() *Memory {
-	return &Memory{Now: time.Now, repos: map[oci.Repo]*repository{}, uploads: map[oci.UploadID]*upload{}, lost: map[oci.Digest]*lost{}}
+	return &Memory{Now: time.Now, repos: map[oci.Repo]*repository{}, uploads: map[oci.UploadID]*upload{}, lost: map[oci.Digest]*lost{}, leases: map[string]*leased{}}
 }
 
 // create returns a repository, which it makes where needed.
@@ -166,6 +167,11 @@ func (m *Memory) LinkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) 
 func (m *Memory) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.delete(repo, d)
+}
+
+// delete is DeleteBlob; m.mu is held.
+func (m *Memory) delete(repo oci.Repo, d oci.Digest) error {
 	r := m.repos[repo]
 	if r == nil {
 		return oci.ErrBlobUnknown

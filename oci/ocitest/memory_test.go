@@ -2,7 +2,9 @@ package ocitest_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"berth/oci"
 	"berth/oci/ocitest"
@@ -41,4 +43,23 @@ func TestFaults(t *testing.T) {
 			t.Fatalf("%d calls", n)
 		}
 	}
+}
+
+// A process that shares the store with nobody else sees one like any other.
+func TestReplica(t *testing.T) {
+	ocitest.Suite(t, func(*testing.T) oci.Store { return ocitest.NewReplica(ocitest.NewMemory()) }, nil)
+}
+
+func TestLeases(t *testing.T) {
+	ocitest.Leases(t, func(*testing.T) ocitest.LeaseWorld {
+		var ahead atomic.Int64 // nanoseconds
+		began := time.Now()
+		m := ocitest.NewMemory()
+		m.Now = func() time.Time { return began.Add(time.Duration(ahead.Load())) }
+		return ocitest.LeaseWorld{
+			Open: func() oci.Leaser { return ocitest.NewReplica(m) },
+			Pass: func(d time.Duration) { ahead.Add(int64(d)) },
+			Term: time.Minute,
+		}
+	})
 }

@@ -22,6 +22,7 @@ func Suite(t *testing.T, open func(*testing.T) oci.Store, reopen func(*testing.T
 	t.Run("Indexes", s.indexes)
 	t.Run("Repos", s.repos)
 	t.Run("Quarantine", s.quarantine)
+	t.Run("Shared", s.shared)
 	if reopen != nil {
 		t.Run("Reopen", s.reopened)
 	}

@@ -22,12 +22,23 @@ func (r *Registry) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (o
 // statTold is StatBlob of the store, of which a client is told.
 func (r *Registry) statTold(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
 	defer r.told.promise(repo, string(d)).kept()
-	return r.store.StatBlob(ctx, repo, d)
+	if err := r.awaitRemoval(ctx, repo, d); err != nil {
+		return oci.BlobInfo{}, err
+	}
+	saw := r.looks(repo, d)
+	info, err := r.store.StatBlob(ctx, repo, d)
+	saw.there(r, err)
+	return info, err
 }
 
 // OpenBlob opens a blob at an offset (end-2). Errors: ErrBlobUnknown.
 func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (oci.Content, error) {
 	defer r.told.promise(repo, string(d)).kept()
+	if r.shared != nil {
+		if err := r.awaitDoom(ctx, blobKey{repo, d}); err != nil {
+			return nil, err
+		}
+	}
 	return r.store.OpenBlob(ctx, repo, d, offset)
 }
 
@@ -69,7 +80,13 @@ func (r *Registry) link(ctx context.Context, from, repo oci.Repo, d oci.Digest) 
 		return asBlobUnknown(err)
 	}
 	defer r.told.promise(repo, string(d)).kept()
-	return asBlobUnknown(r.store.LinkBlob(ctx, from, repo, d))
+	if err := r.awaitRemoval(ctx, repo, d); err != nil {
+		return err
+	}
+	saw := r.looks(repo, d)
+	err := r.store.LinkBlob(ctx, from, repo, d)
+	saw.there(r, err)
+	return asBlobUnknown(err)
 }
 
 // holdersAsked is how many repositories of the Finder's an anonymous mount
@@ -159,7 +176,12 @@ func (r *Registry) AppendUpload(ctx context.Context, repo oci.Repo, id oci.Uploa
 func (r *Registry) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, body io.Reader) (int64, error) {
 	defer r.told.promise(repo, string(id)).kept()
 	defer r.told.promise(repo, string(d)).kept()
+	if err := r.awaitRemoval(ctx, repo, d); err != nil {
+		return 0, err
+	}
+	saw := r.looks(repo, d)
 	size, err := r.store.FinishUpload(ctx, repo, id, d, at, body)
+	saw.there(r, err)
 	if err == nil {
 		r.told.remember(repo, string(d)) // from now on
 		r.holds(repo, d)

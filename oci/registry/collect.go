@@ -69,6 +69,9 @@ func (r *Registry) Snapshot(ctx context.Context, repo oci.Repo) (*oci.Index, oci
 // index names, and returns what it deleted: also where it fails. Errors:
 // ErrConflict.
 func (r *Registry) CollectBlobs(ctx context.Context, repo oci.Repo, at oci.Version, blobs []oci.Digest) (gone []oci.Digest, err error) {
+	if r.isShared(repo) {
+		return r.collectShared(ctx, repo, at, blobs)
+	}
 	var index *oci.Index
 	err = r.collect(ctx, repo, &edit{
 		at: at,
@@ -133,6 +136,9 @@ func (r *Registry) CollectManifests(ctx context.Context, repo oci.Repo, at oci.V
 					index = index.DeleteManifest(d)
 				}
 			}
+			if len(doomed) > 0 && r.isShared(repo) {
+				return r.nextEpoch(index)
+			}
 			return index, nil
 		},
 		before: func(context.Context) error {
@@ -150,6 +156,9 @@ func (r *Registry) CollectManifests(ctx context.Context, repo oci.Repo, at oci.V
 			close(done)
 		},
 	})
+	if errors.Is(err, errAnnounced) {
+		err = r.afterRemovals(ctx, repo)
+	}
 	return gone, err
 }
 
@@ -196,8 +205,12 @@ func (r *Registry) CollectUpload(ctx context.Context, repo oci.Repo, id oci.Uplo
 }
 
 // CollectRepo removes a repository that holds nothing. Errors: ErrConflict,
-// also where something is in it; ErrNameUnknown.
+// also where something is in it; ErrNameUnknown. Where several processes share
+// the store it stays: its index tells the epoch.
 func (r *Registry) CollectRepo(ctx context.Context, repo oci.Repo, at oci.Version) error {
+	if r.isShared(repo) {
+		return oci.ErrConflict
+	}
 	done := false
 	err := r.collect(ctx, repo, &edit{
 		at:    at,

@@ -25,6 +25,9 @@ func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repo, ref oci.Re
 		}
 		child = true
 	}
+	if r.isShared(repo) {
+		return r.deleteShared(ctx, key, child)
+	}
 	return r.edit(ctx, repo, &edit{
 		apply: func(index *oci.Index) (*oci.Index, error) {
 			if !child && index.Named(ref.Digest) == nil {
@@ -103,17 +106,25 @@ func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) 
 		return asBlobUnknown(err)
 	}
 	key := blobKey{repo, d}.owned()
+	if r.isShared(repo) {
+		return asBlobUnknown(r.deleteSharedBlob(ctx, key))
+	}
 	return asBlobUnknown(r.edit(ctx, repo, &edit{
 		apply: func(index *oci.Index) (*oci.Index, error) {
-			if index.Named(d) != nil {
-				return nil, oci.Errorf(oci.ErrUnsupported, "%s is a manifest of repository %s; delete it as a manifest, at /v2/%s/manifests/%s", d, repo, repo, d)
-			}
-			return index, nil
+			return index, notManifest(index, key)
 		},
 		after: func(ctx context.Context, now *oci.Index) error {
 			return r.remove(ctx, key, now)
 		},
 	}))
+}
+
+// notManifest: what the index names is deleted as a manifest.
+func notManifest(index *oci.Index, key blobKey) error {
+	if index.Named(key.digest) == nil {
+		return nil
+	}
+	return oci.Errorf(oci.ErrUnsupported, "%s is a manifest of repository %s; delete it as a manifest, at /v2/%s/manifests/%s", key.digest, key.repo, key.repo, key.digest)
 }
 
 // asBlobUnknown makes the absence of a repository that of its blobs.

@@ -105,8 +105,15 @@ func (r *Registry) commit(ctx context.Context, repo oci.Repo, batch []*edit) {
 			fail(batch, fmt.Errorf("repository %s: an edit of the index panicked: %v", repo, v))
 		}
 	}()
+	shared := r.isShared(repo)
 	for conflicts := 0; ; conflicts++ {
-		now, err := r.tryCommit(ctx, repo, batch)
+		now, err := r.tryCommit(ctx, repo, batch, shared && conflicts == 0)
+		if errors.Is(err, errStale) {
+			for _, e := range batch {
+				e.settled = false
+			}
+			now, err = r.tryCommit(ctx, repo, batch, false)
+		}
 		switch {
 		case err == nil:
 			r.finish(ctx, batch, now)
@@ -123,19 +130,24 @@ func (r *Registry) commit(ctx context.Context, repo oci.Repo, batch []*edit) {
 	}
 }
 
+// errStale: an edit is not to be decided by an index that may be out of date.
+var errStale = errors.New("the index may have changed")
+
 // tryCommit loads the index, applies the edits and writes it, if there is a
-// change. It returns the index that has them.
-func (r *Registry) tryCommit(ctx context.Context, repo oci.Repo, batch []*edit) (*oci.Index, error) {
-	s, err := r.load(ctx, repo)
-	if errors.Is(err, oci.ErrNameUnknown) {
-		s, err = &state{index: oci.NewIndex()}, nil
-	}
+// change. It returns the index that has them. With guess the index that is in
+// memory is taken for the present one, which saves a request: if it is written,
+// it was. Where not all edits are, it fails with errStale.
+func (r *Registry) tryCommit(ctx context.Context, repo oci.Repo, batch []*edit, guess bool) (*oci.Index, error) {
+	s, err := r.base(ctx, repo, guess)
 	if err != nil {
 		return nil, err
 	}
 	next := s.index
 	for _, e := range batch {
 		next = e.applyTo(ctx, s, next)
+		if guess && (e.err != nil || next == s.index) {
+			return nil, errStale
+		}
 	}
 	if next == s.index {
 		return next, nil
@@ -154,6 +166,18 @@ func (r *Registry) tryCommit(ctx context.Context, repo oci.Repo, batch []*edit) 
 	}
 	r.keep(repo, s, next, version)
 	return next, nil
+}
+
+// base is the index that edits are applied to.
+func (r *Registry) base(ctx context.Context, repo oci.Repo, guess bool) (*state, error) {
+	if guess {
+		s, ok := r.states.get(repo)
+		if !ok {
+			return nil, errStale
+		}
+		return s, nil
+	}
+	return r.loadOrNew(ctx, repo)
 }
 
 // applyTo applies the edit to next, which holds the edits before it, and

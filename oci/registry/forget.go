@@ -9,6 +9,7 @@ func (r *Registry) Forget(repo oci.Repo, d oci.Digest) {
 	key := blobKey{repo, d}
 	r.manifests.drop(key)
 	r.referrers.drop(key)
+	r.known.drop(key)
 	if holder, ok := r.holders.get(d); ok && holder == repo {
 		r.holders.drop(d)
 	}

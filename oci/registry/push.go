@@ -57,6 +57,9 @@ func (r *Registry) PushManifest(ctx context.Context, repo oci.Repo, push Manifes
 func (r *Registry) tryPush(ctx context.Context, repo oci.Repo, d oci.Digest, m *oci.Manifest, push ManifestPush) error {
 	collected := r.collections.of(repo).Load()
 	s, err := r.loadOrNew(ctx, repo)
+	if err == nil {
+		s, err = r.unannounced(ctx, repo, s, append(needed(m), d))
+	}
 	if err != nil {
 		return err
 	}
@@ -67,7 +70,9 @@ func (r *Registry) tryPush(ctx context.Context, repo oci.Repo, d oci.Digest, m *
 	if err != nil {
 		return err
 	}
-	unchanged := func() bool { return r.collections.of(repo).Load() == collected }
+	unchanged := func(index *oci.Index) bool {
+		return index.Epoch() == s.index.Epoch() && r.collections.of(repo).Load() == collected
+	}
 	return r.record(ctx, repo, d, m, push, kept, unchanged)
 }
 
@@ -116,9 +121,9 @@ func orNothing(d oci.Digest) string {
 }
 
 // record writes a checked manifest and puts it into the index. kept are
-// manifests that get entries of their own with it. unchanged tells whether what
-// was found when it was checked is there still.
-func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *oci.Manifest, push ManifestPush, kept []oci.Descriptor, unchanged func() bool) error {
+// manifests that get entries of their own with it. unchanged tells of the index
+// that it is put into whether what was found when it was checked is there still.
+func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *oci.Manifest, push ManifestPush, kept []oci.Descriptor, unchanged func(*oci.Index) bool) error {
 	key := blobKey{repo, d}.owned()
 	r.told.remember(repo, string(d))
 	ticket := r.tickets.hold(key)
@@ -135,6 +140,9 @@ func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *o
 	}
 	err := r.edit(ctx, key.repo, &edit{
 		apply: func(index *oci.Index) (*oci.Index, error) {
+			if !unchanged(index) {
+				return nil, errCollected
+			}
 			if err := push.allowed(index); err != nil {
 				return nil, err
 			}
@@ -145,9 +153,6 @@ func (r *Registry) record(ctx context.Context, repo oci.Repo, d oci.Digest, m *o
 			return index.Put(descriptor, knownSubject(m), tags...), nil
 		},
 		before: func(ctx context.Context) error {
-			if !unchanged() {
-				return errCollected
-			}
 			r.noteUse(key.repo, tags)
 			if !r.tickets.isGone(ticket) {
 				return nil

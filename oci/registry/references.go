@@ -21,7 +21,7 @@ func (r *Registry) checkReferences(ctx context.Context, repo oci.Repo, s *state,
 	if m.IsIndex() {
 		kept, missing, err = r.checkChildren(ctx, repo, s, m.Manifests)
 	} else if r.opts.Sparse != SparseAll {
-		missing, err = r.checkBlobs(ctx, repo, m)
+		missing, err = r.checkBlobs(ctx, repo, s, m)
 	}
 	if err != nil {
 		return nil, err
@@ -59,13 +59,17 @@ func (r *Registry) checkChildren(ctx context.Context, repo oci.Repo, s *state, c
 }
 
 // checkBlobs looks for an image manifest's config and layers.
-func (r *Registry) checkBlobs(ctx context.Context, repo oci.Repo, m *oci.Manifest) (missing []oci.Digest, err error) {
+func (r *Registry) checkBlobs(ctx context.Context, repo oci.Repo, s *state, m *oci.Manifest) (missing []oci.Digest, err error) {
 	seen := make(map[oci.Digest]bool, len(m.Layers)+1)
 	need := func(d oci.Digest) error {
 		if seen[d] {
 			return nil
 		}
 		seen[d] = true
+		if r.knows(repo, d, s.index) {
+			r.told.remember(repo, string(d))
+			return nil
+		}
 		_, err := r.stat(ctx, repo, d)
 		if isUnknown(err) {
 			missing, err = append(missing, d), nil

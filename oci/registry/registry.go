@@ -65,13 +65,16 @@ type Finder interface {
 
 // Registry answers for one store. It is safe for concurrent use.
 type Registry struct {
-	store oci.Store
-	opts  Options
+	store  oci.Store
+	shared oci.Shared // the store, where it may be shared with other processes; else nil
+	opts   Options
 
 	states    *lru[oci.Repo, *state]
 	manifests *lru[blobKey, *[]byte]
 	referrers *lru[blobKey, *referrer]
 	holders   *lru[oci.Digest, oci.Repo] // a repository that held a blob: a hint
+
+	known *lru[blobKey, sighting] // blobs that were seen in shared repositories
 
 	loading keyLock[oci.Repo] // so that an index is parsed once
 	reading keyLock[blobKey]  // so that a manifest is read once
@@ -80,7 +83,7 @@ type Registry struct {
 	told    told
 
 	collections collections
-	doomed      sync.Map // blobKey of a manifest that is being removed: chan struct{}
+	doomed      sync.Map // blobKey of content that is being removed: chan struct{}
 
 	buffers sync.Pool // of *[]byte, to write indexes in
 }
@@ -90,6 +93,9 @@ const (
 	defaultCacheBytes   = 8 << 20
 	// holdersKept bounds the hints for mounts: about 200 bytes each.
 	holdersKept = 1024
+	// knownKept bounds what is remembered of shared repositories: about 300
+	// bytes each.
+	knownKept = 4096
 )
 
 // New makes a Registry over a store. It does no I/O.
@@ -110,9 +116,11 @@ func New(store oci.Store, opts Options) *Registry {
 		manifests: newLRU[blobKey, *[]byte](opts.CacheBytes * 3 / 8),
 		referrers: newLRU[blobKey, *referrer](opts.CacheBytes / 8),
 		holders:   newLRU[oci.Digest, oci.Repo](holdersKept),
+		known:     newLRU[blobKey, sighting](knownKept),
 		desk:      desk{waiting: map[oci.Repo][]*edit{}},
 		tickets:   tickets{pushes: map[blobKey]*ticket{}},
 	}
+	r.shared, _ = store.(oci.Shared)
 	r.collections.seed = maphash.MakeSeed()
 	r.told.start(opts.Remember, opts.Now, opts.Log)
 	return r

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"berth/oci"
 )
@@ -16,6 +17,7 @@ import (
 type state struct {
 	index   *oci.Index
 	version oci.Version
+	since   time.Time // when the index's epoch was first seen, at the latest
 
 	graph    atomic.Pointer[graph] // nil until somebody needed it
 	building sync.Mutex            // held by who makes the graph
@@ -48,7 +50,8 @@ func (s *state) facts() map[oci.Digest]*fact {
 // it is current. Errors: ErrNameUnknown.
 func (r *Registry) load(ctx context.Context, repo oci.Repo) (*state, error) {
 	if s, ok := r.states.get(repo); ok {
-		if s.replacing.Load() {
+		// Others may have replaced it before.
+		if s.replacing.Load() && !r.isShared(repo) {
 			return s, nil
 		}
 		data, version, err := r.store.LoadIndex(ctx, repo, s.version)
@@ -58,6 +61,11 @@ func (r *Registry) load(ctx context.Context, repo oci.Repo) (*state, error) {
 		if data == nil && version == s.version {
 			return s, nil
 		}
+		defer r.loading.lock(repo)()
+		if now, _ := r.states.get(repo); now != s { // somebody else was faster
+			return r.reload(ctx, repo, now)
+		}
+		return r.parse(repo, s, data, version)
 	}
 	defer r.loading.lock(repo)()
 	s, _ := r.states.get(repo)
@@ -78,8 +86,14 @@ func (r *Registry) reload(ctx context.Context, repo oci.Repo, s *state) (*state,
 	if s != nil && data == nil && version == have {
 		return s, nil
 	}
+	return r.parse(repo, s, data, version)
+}
+
+// parse makes an index that was read the one that is known, after s, or nil.
+func (r *Registry) parse(repo oci.Repo, s *state, data []byte, version oci.Version) (*state, error) {
 	index := oci.NewIndex()
 	if len(data) > 0 {
+		var err error
 		if index, err = oci.ParseIndex(data); err != nil {
 			return nil, fmt.Errorf("repository %s: %w", repo, err)
 		}
@@ -90,9 +104,12 @@ func (r *Registry) reload(ctx context.Context, repo oci.Repo, s *state) (*state,
 // keep makes an index that was read or written the one that is known. before
 // is the state it follows, or nil.
 func (r *Registry) keep(repo oci.Repo, before *state, index *oci.Index, version oci.Version) *state {
-	s := &state{index: index, version: version}
+	s := &state{index: index, version: version, since: r.opts.Now()}
 	if before != nil {
 		s.past = before.facts()
+		if before.index.Epoch() == index.Epoch() {
+			s.since = before.since
+		}
 	}
 	r.states.put(oci.Repo(strings.Clone(string(repo))), s, s.footprint())
 	return s

@@ -99,7 +99,7 @@ func (r *Registry) forget(key blobKey) {
 		return
 	}
 	// Whoever is making a graph now makes it for a state that is not used again.
-	fresh := &state{index: s.index, version: s.version, past: without(s.facts(), key.digest)}
+	fresh := &state{index: s.index, version: s.version, since: s.since, past: without(s.facts(), key.digest)}
 	r.states.replace(key.repo, s, fresh, fresh.footprint())
 }
 

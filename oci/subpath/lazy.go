@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"berth/oci"
@@ -46,6 +47,8 @@ type Lazy struct {
 	failed  time.Time // when; zero where the next Open may be tried
 	told    error     // what Changed was told last
 	asked   bool      // whether Changed was told anything
+
+	apart atomic.Bool // the store is known to be no oci.Shared
 }
 
 // opened is one opening of a store.
