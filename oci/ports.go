@@ -131,7 +131,8 @@ type UploadInfo struct {
 }
 
 // Version identifies one state of a repository's index, opaque to all but its
-// store. The zero Version stands for a repository that does not exist.
+// store: two that differ have different versions, and equal ones may have the
+// same. The zero Version stands for a repository that does not exist.
 type Version string
 
 // Indexes is the index.json of every repository (image-spec, Image Layout).

@@ -56,7 +56,7 @@ func indexFirst(t *testing.T, h *helper) {
 }
 
 func indexSwap(t *testing.T, h *helper) {
-	v, err := h.SwapIndex(h.ctx(), "a", "", emptyIndex("0"))
+	v, err := h.SwapIndex(h.ctx(), "a", "", emptyIndex("-"))
 	h.ok(err)
 	for i := range 20 {
 		data, now, err := h.LoadIndex(h.ctx(), "a", v)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -50,6 +51,8 @@ type Options struct {
 	Log   *slog.Logger // nil: discard
 	// Now is the clock; nil: time.Now. Only differences count.
 	Now func() time.Time
+	// Sleep waits for d or until ctx ends, which is an error; nil: it does.
+	Sleep func(ctx context.Context, d time.Duration) error
 }
 
 const (
@@ -83,6 +86,9 @@ func (o Options) completed() (Options, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
 	return o, nil
 }
 
@@ -90,5 +96,16 @@ func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }

@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"berth/oci"
 	"berth/s3lite"
 )
 
@@ -11,7 +15,38 @@ type Store struct {
 	opts   Options
 	client *s3lite.Client
 	keys   keys
+	memory memory
+
+	// about is nil before the first write.
+	about   atomic.Pointer[standing]
+	probing keyed[struct{}]
+	// writerLease is held where the server keeps no conditions, and alone makes
+	// writers of this process wait for each other there.
+	writerLease *Lease
+	alone       sync.Mutex
+
+	known    *recent[oci.Repo, bool]       // repositories that are visible
+	indexes  *recent[oci.Repo, knownIndex] // as they were seen last
+	refs     *recent[blobID, holding]      // references that were seen lately
+	located  *recent[oci.Digest, place]    // content that was looked for
+	nowhere  *recent[oci.Digest, bool]     // and not found
+	sessions *recent[sessionID, *session]  // as they were written last
+
+	seeking keyed[oci.Digest]
+	writing keyed[sessionID]
 }
+
+var _ oci.Store = (*Store)(nil)
+
+const (
+	// refsKept bounds the references that are remembered, for refsFor: so long a
+	// blob may be read that another process has deleted.
+	refsKept = 8192
+	refsFor  = 30 * time.Second
+	// writerLife is after how long another process may write where the server
+	// keeps no conditions.
+	writerLife = 30 * time.Second
+)
 
 // New makes a store. It sends nothing: that the bucket is there and may be used
 // is seen when it is.
@@ -20,12 +55,35 @@ func New(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{opts: o, client: o.Client, keys: newKeys(o.Root)}, nil
+	s := &Store{
+		opts: o, client: o.Client, keys: newKeys(o.Root), memory: memory{size: o.UploadMemory},
+		known:    newRecent[oci.Repo, bool](reposKnown, knownFor, o.Now),
+		indexes:  newRecent[oci.Repo, knownIndex](reposKnown, 0, o.Now),
+		refs:     newRecent[blobID, holding](refsKept, refsFor, o.Now),
+		located:  newRecent[oci.Digest, place](locationsKept, 0, o.Now),
+		nowhere:  newRecent[oci.Digest, bool](locationsKept, soughtAgain, o.Now),
+		sessions: newRecent[sessionID, *session](sessionsKept, 0, o.Now),
+	}
+	s.writerLease = s.NewLease("writer", writerLife)
+	return s, nil
 }
 
-// Run does the store's work in the background until ctx ends.
+// Run does the store's work in the background until ctx ends: it keeps what
+// this process holds alone.
 func (s *Store) Run(ctx context.Context) error {
-	<-ctx.Done()
+	for s.opts.Sleep(ctx, writerLife/3) == nil {
+		if known := s.about.Load(); known == nil || known.honest || !s.writerLease.Held() {
+			continue
+		}
+		if err := s.writeAlone(ctx); err != nil && ctx.Err() == nil {
+			s.opts.Log.Warn("the right to write to the bucket could not be renewed", "error", err)
+		}
+	}
+	after, cancel := afterwards(ctx)
+	defer cancel()
+	if err := s.writerLease.Release(after); err != nil {
+		s.opts.Log.Warn("the right to write to the bucket could not be given back", "error", err)
+	}
 	return nil
 }
 

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"berth/oci"
+	"berth/s3lite"
+)
+
+// smallBlob is the size in bytes up to which content lies in each repository as
+// it is: a reference would save nothing and cost a request.
+const smallBlob = 64 << 10
+
+// The metadata of a reference. The key is without the root, so that a bucket
+// can be copied to another.
+const (
+	metaContent = "berth-content"
+	metaSize    = "berth-size"
+)
+
+// blobID is a blob of a repository.
+type blobID struct {
+	repo   oci.Repo
+	digest oci.Digest
+}
+
+// holding is how a repository holds a blob: as an object of its own, as a
+// reference to shared content, or by something else's word (foreign.go).
+type holding struct {
+	size     int64
+	modified time.Time
+	etag     string
+	shared   bool
+	foreign  bool
+}
+
+func (h holding) info(d oci.Digest) oci.BlobInfo {
+	info := oci.BlobInfo{Size: h.size, Modified: h.modified}
+	if h.shared {
+		hash := fnv.New64a()
+		_, _ = hash.Write([]byte(d))
+		info.Copy = max(hash.Sum64(), 1)
+	}
+	return info
+}
+
+// isEmpty tells whether a digest is that of no content.
+func isEmpty(d oci.Digest) bool { return d == d.Algorithm().FromString("") }
+
+// holdingOf reads what an object at a blob's key stands for.
+func (s *Store) holdingOf(info s3lite.Info, d oci.Digest) holding {
+	h := holding{size: info.Size, modified: info.Modified, etag: info.ETag}
+	if info.Size > 0 || isEmpty(d) {
+		return h
+	}
+	size, err := strconv.ParseInt(info.Metadata[metaSize], 10, 64)
+	if err != nil || size <= 0 || s.keys.root+info.Metadata[metaContent] != s.keys.content(d) {
+		h.foreign = true
+		return h
+	}
+	h.size, h.shared = size, true
+	return h
+}
+
+// look asks how a repository holds a blob. Errors: ErrBlobUnknown.
+func (s *Store) look(ctx context.Context, repo oci.Repo, d oci.Digest) (holding, error) {
+	info, err := s.client.HeadObject(ctx, s.keys.blob(repo, d), s3lite.GetOptions{})
+	if err != nil {
+		return holding{}, missing(err, oci.ErrBlobUnknown)
+	}
+	h := s.holdingOf(info, d)
+	if h.shared {
+		s.refs.put(blobID{repo, d}, h)
+	}
+	return h, nil
+}
+
+// StatBlob is oci.Blobs.StatBlob: one HEAD.
+func (s *Store) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci.BlobInfo, error) {
+	h, err := s.look(ctx, repo, d)
+	if err != nil {
+		return oci.BlobInfo{}, err
+	}
+	if h.foreign {
+		at, err := s.locate(ctx, d)
+		if err != nil {
+			return oci.BlobInfo{}, err
+		}
+		h.size = at.size
+	}
+	return h.info(d), nil
+}
+
+// PutBlob is oci.Blobs.PutBlob: one PUT. To repeat it changes nothing.
+func (s *Store) PutBlob(ctx context.Context, repo oci.Repo, d oci.Digest, content []byte) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	body := s3lite.Bytes(content)
+	if body.SHA256 == "" && d.Algorithm() == oci.SHA256 {
+		body = body.WithSHA256(d.Encoded())
+	}
+	if _, err := s.client.PutObject(ctx, s.keys.blob(repo, d), body, s3lite.PutOptions{}); err != nil {
+		return asStored(err)
+	}
+	s.refs.drop(blobID{repo, d})
+	return s.ensure(ctx, repo)
+}
+
+// LinkBlob is oci.Blobs.LinkBlob: another reference, or a copy that the bucket
+// makes by itself.
+func (s *Store) LinkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) error {
+	h, err := s.look(ctx, from, d)
+	if err != nil {
+		return err
+	}
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	source := place{key: s.keys.blob(from, d), size: h.size, etag: h.etag}
+	switch {
+	case h.shared:
+		source = place{key: s.keys.content(d), size: h.size}
+	case h.foreign:
+		if source, err = s.locate(ctx, d); err != nil {
+			return err
+		}
+	}
+	if err := s.give(ctx, to, d, source); err != nil {
+		return missing(err, oci.ErrBlobUnknown)
+	}
+	return s.ensure(ctx, to)
+}
+
+// DeleteBlob is oci.Blobs.DeleteBlob. What else refers to the content keeps it.
+func (s *Store) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	h, err := s.look(ctx, repo, d)
+	if err != nil {
+		return err
+	}
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	if err := s.keepForOthers(ctx, repo, d, h); err != nil {
+		return err
+	}
+	s.refs.drop(blobID{repo, d})
+	err = s.client.DeleteObject(ctx, s.keys.blob(repo, d), "")
+	s.refs.drop(blobID{repo, d})
+	return asStored(err)
+}
+
+// errEnough ends a walk.
+var errEnough = errors.New("enough")
+
+// WalkBlobs is oci.Blobs.WalkBlobs: two lists, and a HEAD for each reference
+// whose size is not known yet.
+func (s *Store) WalkBlobs(ctx context.Context, repo oci.Repo, fn func(oci.Digest, oci.BlobInfo) error) error {
+	found := false
+	for _, a := range []oci.Algorithm{oci.SHA256, oci.SHA512} {
+		prefix := s.keys.blobs(repo, a)
+		o := s3lite.ListOptions{Prefix: prefix, Delimiter: "/"}
+		for more := true; more; more = o.Token != "" {
+			page, err := s.client.ListObjects(ctx, o)
+			if err != nil {
+				return asStored(err)
+			}
+			o.Token = page.Next
+			all, err := s.describe(ctx, repo, a, prefix, page.Objects)
+			if err != nil {
+				return err
+			}
+			for _, b := range all {
+				found = true
+				if err := fn(b.digest, b.info(b.digest)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if found {
+		return nil
+	}
+	there, err := s.exists(ctx, repo)
+	if err == nil && !there {
+		return oci.ErrNameUnknown
+	}
+	return err
+}
+
+// listed is a blob that a list tells of.
+type listed struct {
+	holding
+	digest oci.Digest
+	gone   bool
+}
+
+// asking is how many requests a walk has under way.
+const asking = 8
+
+// describe makes blobs of a page of objects.
+func (s *Store) describe(ctx context.Context, repo oci.Repo, a oci.Algorithm, prefix string, objects []s3lite.Info) ([]listed, error) {
+	var all []listed
+	for _, o := range objects {
+		d, err := oci.ParseDigest(string(a) + ":" + o.Key[len(prefix):])
+		if err == nil {
+			all = append(all, listed{holding: s.holdingOf(o, d), digest: d})
+		}
+	}
+	// A list has no metadata: what looks foreign may be a reference.
+	err := parallel(ctx, asking, len(all), func(ctx context.Context, i int) error {
+		b := &all[i]
+		if !b.foreign {
+			return nil
+		}
+		if h, ok := s.refs.get(blobID{repo, b.digest}); ok && h.etag == b.etag && h.modified.Equal(b.modified.Truncate(time.Second)) {
+			b.holding = h
+			return nil
+		}
+		h, err := s.look(ctx, repo, b.digest)
+		if err == nil && h.foreign {
+			var at place
+			at, err = s.locate(ctx, b.digest)
+			h.size = at.size
+		}
+		b.holding, b.gone = h, errors.Is(err, oci.ErrBlobUnknown)
+		if b.gone {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	kept := all[:0]
+	for _, b := range all {
+		if !b.gone {
+			kept = append(kept, b)
+		}
+	}
+	return kept, nil
+}
