@@ -9,7 +9,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false -trimpath
 
 .PHONY: run build minimal cross test setup lint unit unit-386 fuzz e2e bench clean
-.PHONY: install uninstall package package-test image
+.PHONY: install uninstall package package-test image test-powercut
 
 run: build
 	bin/berth serve
@@ -107,6 +107,10 @@ package-test: build build/berth-linux-$(HERE)
 # An OCI image layout of berth itself, in dist/image.
 image: build $(TARGETS)
 	packaging/build-image
+
+# Power cuts of an emulated machine, N of them: docs/DEVICE.md. As root or not.
+test-powercut: build/berth-linux-$(or $(ARCH),arm64)
+	scripts/device/test-powercut
 
 clean:
 	rm -rf bin build dist

@@ -30,7 +30,15 @@ func New(t testing.TB, base string) *Client {
 // NewOver is New over a transport of the caller's.
 func NewOver(t testing.TB, base string, transport *http.Transport) *Client {
 	t.Cleanup(transport.CloseIdleConnections)
-	return &Client{t: t, base: base, http: &http.Client{
+	c := Outside(base, transport)
+	c.t = t
+	return c
+}
+
+// Outside makes a client for a program that is no test. Of its methods only
+// those that return an error can be used, and of an Answer only its fields.
+func Outside(base string, transport *http.Transport) *Client {
+	return &Client{base: base, http: &http.Client{
 		Transport: transport,
 		Timeout:   requestTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error {

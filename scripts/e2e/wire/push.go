@@ -64,6 +64,12 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: status %d\n%s", e.Answer.request, e.Answer.Status, clip(string(e.Answer.Body)))
 }
 
+// TryFor sends a request that must be answered with the given status.
+func (c *Client) TryFor(r Request, status int) error {
+	_, err := c.expect(r, status)
+	return err
+}
+
 func (c *Client) expect(r Request, status int) (*Answer, error) {
 	a, err := c.Try(r)
 	if err == nil && a.Status != status {
