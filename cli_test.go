@@ -109,6 +109,7 @@ func commandLines() []commandLine {
 		{name: "verify-mistakes-json", args: "verify mistakes.json"},
 		{name: "verify-environment", args: "verify ok.toml", env: []string{"BERTH_HTTP_PORT=a", "BERTH_STORAGE_REMOTECACHE=true"}},
 		{name: "verify-machine", args: "verify machine.toml"},
+		{name: "verify-s3", args: "verify s3.toml"},
 		{name: "verify-missing", args: "verify none.toml"},
 	}
 }

@@ -45,7 +45,7 @@ func runDedupe(args []string, stdout, stderr io.Writer) error {
 	for _, root := range roots {
 		said, err := dedupeRoot(ctx, root, logs.log)
 		if said != "" {
-			fmt.Fprintf(stdout, "%s: %s\n", root.RootDirectory, said)
+			fmt.Fprintf(stdout, "%s: %s\n", whereIs(root), said)
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("berth dedupe: %w", err))
@@ -60,6 +60,8 @@ func runDedupe(args []string, stdout, stderr io.Writer) error {
 // dedupeRoot enforces dedupe on one root, and says what came of it.
 func dedupeRoot(ctx context.Context, root config.Root, log *slog.Logger) (said string, err error) {
 	switch kind, err := kindOf(root.RootDirectory); {
+	case root.StorageDriver.IsSet():
+		return "skipped: it is in a bucket, where content is stored once as it comes", nil
 	case err != nil:
 		return "", err
 	case kind != manyLayouts:

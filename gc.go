@@ -166,6 +166,8 @@ func (c *gcCommand) offline(ctx context.Context, cfg *config.Config, stderr io.W
 // offlineRoot collects in one root, which has a name like that of an openRoot.
 func (c *gcCommand) offlineRoot(ctx context.Context, cfg *config.Config, name string, root config.Root, log *slog.Logger) error {
 	switch kind, err := kindOf(root.RootDirectory); {
+	case root.StorageDriver.IsSet():
+		return c.skip(whereIs(root), "it is in a bucket, where other servers may be at work: a running server collects there")
 	case errors.Is(err, fs.ErrNotExist) && name != "":
 		return c.skip(root.RootDirectory, "it is not there")
 	case err != nil:
@@ -253,7 +255,7 @@ func (o *openRoot) gcJob() tasks.Job {
 func (o *openRoot) collect(ctx context.Context, r *tasks.Round, req gc.Request) (gc.Report, error) {
 	report, err := o.collector().Run(ctx, r, req)
 	if n := report.Items(); n > 0 && !req.Dry {
-		o.log.Info("garbage was collected", "root", o.config.RootDirectory, "items", n, "freed", report.Bytes)
+		o.log.Info("garbage was collected", "root", whereIs(o.config), "items", n, "freed", report.Bytes)
 	}
 	return report, err
 }
@@ -268,7 +270,7 @@ func (p *process) collectGarbage(ctx context.Context, args []string, out func(an
 	}
 	dry := slices.Contains(args, "--"+dryRun)
 	return p.upkeep.each(ctx, func(o *openRoot) error {
-		root := o.config.RootDirectory
+		root := whereIs(o.config)
 		if o.store.ReadOnly() {
 			return send(gcLine{Root: root, Skipped: "it is read-only"})
 		}

@@ -81,7 +81,7 @@ func (u *upkeep) open(o *openRoot) {
 	u.mu.Unlock()
 	for _, j := range o.jobs() {
 		if err := u.Add(j); err != nil {
-			u.log.Error("work in the background is not done", "root", o.config.RootDirectory, "error", err)
+			u.log.Error("work in the background is not done", "root", whereIs(o.config), "error", err)
 		}
 	}
 }

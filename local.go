@@ -24,11 +24,13 @@ type localRoot struct {
 func openLocal(name string, root config.Root, log *slog.Logger, upkeep *upkeep) (*localRoot, error) {
 	l := &localRoot{openRoot: &openRoot{config: root, name: name, log: log, upkeep: upkeep}}
 	opts := storeOptions(root, log)
-	if root.Dedupe && !root.ReadOnly {
-		l.index = localIndex(root, log, l.rebuild)
+	var err error
+	if !root.ReadOnly {
+		if l.index, err = newIndex(root, log, l.rebuild); err != nil {
+			return nil, err
+		}
 	}
 	opts.Locations = l.locations()
-	var err error
 	if l.Store, err = fsstore.Open(opts); err != nil {
 		return nil, err
 	}

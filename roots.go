@@ -79,6 +79,8 @@ func checkRoot(cfg *config.Config) error {
 	root := cfg.Storage.RootDirectory
 	kind, err := kindOf(root)
 	switch {
+	case cfg.Storage.StorageDriver.IsSet():
+		return checkState(cfg.Storage.Root)
 	case errors.Is(err, fs.ErrNotExist) && cfg.Storage.ReadOnly:
 		return fmt.Errorf("%s does not exist, and is not created where storage.readOnly is true", root)
 	case errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(root, ".tar"):
@@ -89,6 +91,14 @@ func checkRoot(cfg *config.Config) error {
 		return err
 	}
 	return checkKind(kind, root, cfg.Storage.Name)
+}
+
+// checkState refuses what cannot be the directory of a root in a bucket.
+func checkState(root config.Root) error {
+	if info, err := os.Stat(root.RootDirectory); err == nil && !info.IsDir() && !root.ReadOnly {
+		return notDirectory(root.RootDirectory)
+	}
+	return nil
 }
 
 // checkKind refuses a layout or an archive that cannot be served.
@@ -115,6 +125,9 @@ func checkName(s config.Storage) error {
 
 // checkSubPath lets a root be missing: it may be mounted later.
 func checkSubPath(sub config.SubPath) error {
+	if sub.StorageDriver.IsSet() {
+		return checkState(sub.Root)
+	}
 	kind, err := kindOf(sub.RootDirectory)
 	if err != nil {
 		return nil

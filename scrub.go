@@ -136,10 +136,10 @@ func (p *process) scrubAll(ctx context.Context, _ []string, out func(any) error)
 		_, err := p.upkeep.Trigger(ctx, o.jobName("scrub"), told)
 		report := o.scrubbed.Load()
 		if err == nil && report != nil {
-			err = tellScrub(ctx, o.store, o.config.RootDirectory, o.fullName, *report, func(line scrubLine) error { return out(line) })
+			err = tellScrub(ctx, o.store, whereIs(o.config), o.fullName, *report, func(line scrubLine) error { return out(line) })
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", o.config.RootDirectory, err)
+			return fmt.Errorf("%s: %w", whereIs(o.config), err)
 		}
 		return nil
 	})
@@ -184,11 +184,19 @@ type offlineScrub struct {
 // root scrubs one root, which is a directory of repositories, one layout or an
 // archive; the latter are only read.
 func (o *offlineScrub) root(ctx context.Context, name string, root config.Root) error {
+	opts := scrub.Options{Log: o.logs.log, Sparse: registry.Sparse(o.cfg.HTTP.Sparse)}
+	if root.StorageDriver.IsSet() {
+		b, err := openBucket(name, root, o.logs.log, nil)
+		if err != nil {
+			return err
+		}
+		opts.ReportOnly = b.ReadOnly()
+		return errors.Join(o.round(ctx, b, whereIs(root), b.fullName, opts), b.Close())
+	}
 	kind, err := kindOf(root.RootDirectory)
 	if err != nil {
 		return err
 	}
-	opts := scrub.Options{Log: o.logs.log, Sparse: registry.Sparse(o.cfg.HTTP.Sparse)}
 	if kind != manyLayouts {
 		repo := cmp.Or(strings.TrimPrefix(name, "/"), o.cfg.Storage.Name)
 		layout, err := openLayout(kind, archive.Options{Path: root.RootDirectory, Repo: oci.Repo(repo), Log: o.logs.log})

@@ -147,7 +147,7 @@ func (p *process) background(ctx context.Context, commands *admin.Server) (done 
 // announce tells that requests are answered from now on.
 func (p *process) announce(listeners []net.Listener) {
 	p.log.Info("serving", "addresses", locations(listeners, p.cfg.HTTP.TLS.Cert != ""),
-		"root", p.cfg.Storage.RootDirectory, "version", versionString())
+		"root", whereIs(p.cfg.Storage.Root), "version", versionString())
 	p.supervisor.ready()
 }
 
@@ -218,12 +218,21 @@ func (p *process) reload() {
 	p.log.Info("configuration reloaded")
 }
 
+// readyTimeout is for how long a bucket is waited for; a supervisor waits
+// longer for a sign of life.
+const readyTimeout = 5 * time.Second
+
 // ready says why requests cannot be answered now: the root is gone, or the
 // store cannot read. It looks for a repository that probably does not exist.
 func (p *process) ready() error {
-	_, err := os.Stat(p.cfg.Storage.RootDirectory)
+	var err error
+	if !p.cfg.Storage.StorageDriver.IsSet() {
+		_, err = os.Stat(p.cfg.Storage.RootDirectory)
+	}
 	if err == nil {
-		_, _, err = p.stores.root.LoadIndex(context.Background(), "readyz", "")
+		ctx, done := context.WithTimeout(context.Background(), readyTimeout)
+		defer done()
+		_, _, err = p.stores.root.LoadIndex(ctx, "readyz", "")
 	}
 	if err != nil && !errors.Is(err, oci.ErrNameUnknown) {
 		p.log.Warn("not ready", "error", err)

@@ -50,6 +50,9 @@ func openStores(s config.Storage, log *slog.Logger, upkeep *upkeep) (*stores, er
 }
 
 func (a *stores) openRoot(s config.Storage) error {
+	if s.StorageDriver.IsSet() {
+		return a.openRootBucket(s)
+	}
 	kind, err := kindOf(s.RootDirectory)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -76,6 +79,22 @@ func (a *stores) openRoot(s config.Storage) error {
 	return nil
 }
 
+// openRootBucket opens the root where it is in a bucket.
+func (a *stores) openRootBucket(s config.Storage) error {
+	b, err := openBucket("", s.Root, a.log, a.upkeep)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, b)
+	a.Store, a.readOnly = b.serving(), b.ReadOnly()
+	a.root = a.Store
+	if !a.readOnly {
+		a.notes = b
+	}
+	a.finder.add("").open(b.locations())
+	return nil
+}
+
 // mount puts subpaths and media beside the root.
 func (a *stores) mount(ctx context.Context, router *subpath.Router, s config.Storage) error {
 	for _, sub := range s.SubPaths {
@@ -98,6 +117,16 @@ func (a *stores) mount(ctx context.Context, router *subpath.Router, s config.Sto
 }
 
 func (a *stores) mountSubPath(ctx context.Context, router *subpath.Router, sub config.SubPath) error {
+	if sub.StorageDriver.IsSet() {
+		b, err := openBucket("/"+sub.Prefix, sub.Root, a.log, a.upkeep)
+		if err != nil {
+			return err
+		}
+		a.closers = append(a.closers, b)
+		a.readOnly = a.readOnly && sub.ReadOnly
+		a.finder.add(sub.Prefix + "/").open(b.locations())
+		return router.Attach(sub.Prefix, b.serving())
+	}
 	if kind, err := kindOf(sub.RootDirectory); err == nil && kind != manyLayouts {
 		layout, err := openLayout(kind, archive.Options{Path: sub.RootDirectory, Repo: oci.Repo(sub.Prefix), Log: a.log})
 		if err != nil {

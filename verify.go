@@ -41,7 +41,7 @@ func load(from config.Sources) (*config.Config, error) {
 
 // checkMachine finds what is wrong with a configuration on this machine.
 func checkMachine(cfg *config.Config) config.Error {
-	problems := checkPlaces(cfg)
+	problems := append(checkPlaces(cfg), checkDrivers(cfg)...)
 	if _, bad := newPolicies(cfg); len(bad) > 0 {
 		problems = append(problems, bad...)
 	}

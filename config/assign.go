@@ -29,7 +29,10 @@ func (k Key) assign(c *Config, value any) error {
 }
 
 func (k Key) explain(value any, err error) error {
-	message := "want " + k.Allowed + "; got " + describe(value)
+	message := "want " + k.Allowed
+	if !k.secret {
+		message += "; got " + describe(value)
+	}
 	if s, ok := word(value); ok && k.oneOf != nil {
 		if n := nearest(s, k.oneOf); n != "" {
 			message += `; did you mean "` + n + `"?`
@@ -66,6 +69,14 @@ func (k Key) convert(field, value any) (err error) {
 		*f = time.Duration(n)
 	case *[]string:
 		*f, err = k.toList(value)
+	case *Attr:
+		var s string
+		s, err = k.toAttr(value)
+		*f = Attr(s)
+	case *Secret:
+		var s string
+		s, err = k.toString(value)
+		*f = Secret(s)
 	case *Amount:
 		*f, err = k.toAmount(value)
 	case *Retention:

@@ -81,5 +81,8 @@ func checkTogether(c *Config) (key, message string) {
 	if key, message := checkBudgets(c); key != "" {
 		return key, message
 	}
+	if key, message := allDrivers(c.Storage); key != "" {
+		return key, message
+	}
 	return checkPlaces(c.Storage)
 }

@@ -85,6 +85,12 @@ type Root struct {
 	Untagged      string // UntaggedKeep or "collect"
 	Retention     Retention
 	Budget        Budget
+
+	StorageDriver   StorageDriver // set: the root is in a bucket
+	CacheDriver     CacheDriver
+	RemoteCache     bool // the dedupe index is where CacheDriver says
+	RedirectBlobURL bool
+	IndexMaxAge     time.Duration
 }
 
 // UntaggedKeep is the value of storage.untagged that keeps them.

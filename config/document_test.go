@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -54,11 +55,7 @@ func document() string {
 	}
 	b.WriteString("\n## Known, and not in this build\n\n")
 	for _, f := range features() {
-		off := ""
-		if f.off {
-			off = " (`false` is accepted)"
-		}
-		fmt.Fprintf(&b, "- `%s`%s\n", f.path, off)
+		fmt.Fprintf(&b, "- `%s`\n", f.path)
 	}
 	return b.String()
 }
@@ -85,8 +82,8 @@ func innerKeys(b *strings.Builder, k Key) {
 func lastOf(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 func defaultValue(k Key) string {
-	if k.Default == "" {
-		return "none"
+	if value := cmp.Or(k.Default, k.Implied()); value != "" {
+		return "`" + value + "`"
 	}
-	return "`" + k.Default + "`"
+	return "none"
 }

@@ -36,11 +36,8 @@ func (l *loader) variable(name, value string) string {
 		l.config.origins[path] = Problem{Source: envSource, Key: name}
 		return ""
 	}
-	if f, ok := l.feature(path); ok {
-		if off, err := toBool(text(value)); err == nil && !off && f.off {
-			return ""
-		}
-		return f.refusal()
+	if l.isFeature(path) {
+		return notInThisBuild
 	}
 	if k := l.tables(path); k != "" {
 		return k + " can be set in a file only"
@@ -71,15 +68,15 @@ func (l *loader) settable() []string {
 	return paths
 }
 
-// feature finds the feature that a path in lower case is part of.
-func (l *loader) feature(path string) (feature, bool) {
+// isFeature tells whether a path in lower case is part of a feature.
+func (l *loader) isFeature(path string) bool {
 	for {
-		if f, ok := l.features[path]; ok {
-			return f, true
+		if _, ok := l.features[path]; ok {
+			return true
 		}
 		i := strings.LastIndexByte(path, '.')
 		if i < 0 {
-			return feature{}, false
+			return false
 		}
 		path = path[:i]
 	}

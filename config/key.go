@@ -9,6 +9,10 @@ import (
 // Their paths go on from the key's.
 func (k Key) Inner() []Key { return k.inner }
 
+// Implied returns what holds where a key without a default is not set, since
+// somebody else knows it; "" where nothing does.
+func (k Key) Implied() string { return k.implied }
+
 // DefaultTOML returns the default as a file in TOML gives it; "" where there is
 // none.
 func (k Key) DefaultTOML() string {

@@ -17,6 +17,11 @@ type Key struct {
 	field    func(*Config) any // a pointer to where the value goes
 	// perRoot: each of storage.subPaths may set it for itself.
 	perRoot bool
+	// implied is what holds where nothing is set, in place of Default: the driver
+	// knows it.
+	implied string
+	kind    attrKind // of an Attr
+	secret  bool     // no message shows the value
 	// compound: the value is a table, or a list of tables, that is converted as
 	// a whole.
 	compound bool
@@ -41,7 +46,7 @@ func Keys() []Key { return keys() }
 
 func keys() []Key {
 	var all []Key
-	for _, part := range [][]Key{generalKeys(), storageKeys(), gcKeys(), retentionKeys(), placeKeys(), httpKeys(), limitKeys(), logKeys(), taskKeys(), scrubKeys()} {
+	for _, part := range [][]Key{generalKeys(), storageKeys(), gcKeys(), retentionKeys(), placeKeys(), s3Keys(), httpKeys(), limitKeys(), logKeys(), taskKeys(), scrubKeys()} {
 		all = append(all, part...)
 	}
 	return all

@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // placeKeys are where repositories lie beside the root directory.
 func placeKeys() []Key {
@@ -14,7 +17,7 @@ func placeKeys() []Key {
 			Allowed: `a table of tables: "/prefix" = { rootDirectory = "/path", … }`,
 			Doc:     "Further roots. Repositories whose names begin with the prefix, of one or more segments, lie in its root, under the rest of their names; the longest prefix wins. All appear as one registry. Each needs a `rootDirectory` of its own, neither the same as another's nor inside or around it, and has what it does not set from the section `storage`. When its root is missing, as that of a disk that is not mounted is, requests for its repositories are answered 503, and all others go on; it is served again as soon as it is back. A root that may be written to is held open, as that of any program that writes there: `umount -l` takes its disk away, and berth lets go of it within 2 seconds.",
 			field:   func(c *Config) any { return &c.Storage.SubPaths },
-			entries: (*reader).subPaths, inner: subPathKeys(),
+			entries: (*reader).subPaths, inner: subPathRows(),
 		}, {
 			Path: "storage.media", Example: `[{ path = "/media", prefix = "usb" }]`,
 			Allowed: "a list of tables, or [[storage.media]] sections",
@@ -28,13 +31,32 @@ func placeKeys() []Key {
 // subPathKeys are those of the section storage that a subpath may set.
 func subPathKeys() []Key {
 	var all []Key
-	for _, k := range slices.Concat(storageKeys(), gcKeys(), retentionKeys()) {
+	for _, k := range slices.Concat(storageKeys(), gcKeys(), retentionKeys(), s3Keys()) {
 		if k.perRoot {
-			k.Path = "storage.subPaths" + k.Path[len("storage"):]
+			k.Path = subPathsPath + k.Path[len("storage"):]
 			all = append(all, k)
 		}
 	}
 	return all
+}
+
+const subPathsPath = "storage.subPaths"
+
+// subPathRows are subPathKeys for people: of a driver, one row.
+func subPathRows() []Key {
+	var all []Key
+	for _, k := range subPathKeys() {
+		if name := strings.TrimPrefix(k.Path, subPathsPath+"."); !strings.Contains(name, ".") {
+			all = append(all, k)
+		}
+	}
+	return append(all, Key{
+		Path: subPathsPath + ".storageDriver", Allowed: "a table", Example: `{ name = "s3", region = "us-east-2", bucket = "archive" }`,
+		Doc: "As the keys of `storage.storageDriver`. It is never that of the section: without it, the subpath lies in its `rootDirectory`.",
+	}, Key{
+		Path: subPathsPath + ".cacheDriver", Allowed: "a table", Example: `{ cacheTablename = "Archive" }`,
+		Doc: "As the keys of `storage.cacheDriver`, from which each comes unless it is set.",
+	})
 }
 
 func mediaKeys() []Key {

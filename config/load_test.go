@@ -70,6 +70,22 @@ func unlimited(r Root) Root {
 func limited(r Root) Root {
 	r.Retention = Retention{DryRun: true, Delay: -1}
 	r.Budget = Budget{MaxBytes: Amount{Percent: 70}, HighWatermark: 95, LowWatermark: 60, Keep: []string{"prod/**"}, EvictPushed: true}
+	r.RedirectBlobURL, r.IndexMaxAge, r.RemoteCache = true, 2*time.Second, true
+	r.CacheDriver = CacheDriver{
+		Name: DynamoDB, Endpoint: "http://e", Region: "r", CacheTablename: "T", TableName: "T", AccessKey: "AK", SecretKey: "SK", SessionToken: "ST",
+		RepoMetaTablename: "1", ManifestDataTablename: "2", ImageMetaTablename: "3", VersionTablename: "4", UserDataTablename: "5", APIKeyTablename: "6",
+	}
+	return r
+}
+
+// inBucket is a root with the driver that everything sets.
+func inBucket(r Root) Root {
+	r.StorageDriver = StorageDriver{
+		Name: "s3", AccessKey: "AK", SecretKey: "SK", Region: "r", RegionEndpoint: "e", ForcePathStyle: "false", Bucket: "b", Encrypt: "true",
+		KeyID: "k", Secure: "false", SkipVerify: "true", V4Auth: "true", ChunkSize: "16777216", MultipartCopyChunkSize: "5242880",
+		MultipartCopyMaxConcurrency: "4", MultipartCopyThresholdSize: "67108864", RootDirectory: "/z", StorageClass: "C", UserAgent: "u",
+		UseDualStack: "true", Accelerate: "true", ObjectACL: "a", LogLevel: "debug", SessionToken: "ST", UseFIPS: "true", CAFile: "/ca",
+	}
 	return r
 }
 
@@ -98,6 +114,11 @@ evictPushed = true
 retention = { dryRun = true }
 budgets = [{ repositories = ["cache/**"], maxBytes = "5GiB", lowWatermark = 50 }]
 media = [{ path = "/media", prefix = "usb", verify = true }]
+redirectBlobURL = true
+indexMaxAge = "2s"
+remoteCache = true
+storageDriver = { name = "s3", accesskey = "AK", secretkey = "SK", region = "r", regionendpoint = "e", forcepathstyle = false, bucket = "b", encrypt = true, keyid = "k", secure = false, skipverify = true, v4auth = true, chunksize = "16MiB", multipartcopychunksize = 5242880, multipartcopymaxconcurrency = "4", multipartcopythresholdsize = "64 MiB", rootdirectory = "/z", storageclass = "C", useragent = "u", usedualstack = true, accelerate = true, objectacl = "a", loglevel = "debug", sessiontoken = "ST", usefips = true, cafile = "/ca" }
+cacheDriver = { name = "DynamoDB", endpoint = "http://e", region = "r", cacheTablename = "T", tableName = "T", accesskey = "AK", secretkey = "SK", sessiontoken = "ST", repoMetaTablename = "1", manifestDataTablename = "2", imageMetaTablename = "3", versionTablename = "4", userDataTablename = "5", apiKeyTablename = "6" }
 [storage.subPaths."/archive"]
 rootDirectory = "/mnt/archive"
 minFree = 0
@@ -153,7 +174,7 @@ func TestEveryKeyOfTOML(t *testing.T) {
 			HeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, TLS: TLS{"/c.pem", "/k.pem"},
 		},
 		Storage: Storage{
-			Root: limited(Root{RootDirectory: "/srv/berth", Commit: true, MinFree: 1 << 20, ReadOnly: true, GCDelay: 5 * time.Minute, Untagged: UntaggedKeep}), Name: "one/layout",
+			Root: inBucket(limited(Root{RootDirectory: "/srv/berth", Commit: true, MinFree: 1 << 20, ReadOnly: true, GCDelay: 5 * time.Minute, Untagged: UntaggedKeep})), Name: "one/layout",
 			SubPaths: []SubPath{
 				{"a/b", limited(Root{RootDirectory: "/mnt/ab", Dedupe: true, MinFree: 1 << 20, GCDelay: 5 * time.Minute, Untagged: UntaggedKeep})},
 				{"archive", limited(Root{RootDirectory: "/mnt/archive", Commit: true, ReadOnly: true, GCDelay: 5 * time.Minute, Untagged: UntaggedKeep})},
@@ -231,11 +252,11 @@ func TestEnvironment(t *testing.T) {
 	if !c.Storage.Commit || c.HTTP.TLS != (TLS{"/c", "/k"}) || c.MemoryLimit != 0 || c.Log.Access != "json" {
 		t.Errorf("got %+v", c)
 	}
-	_, problems := load(t, "a.toml", "", "BERTH_HTTP_PROT=1", "BERTH_HTTP_PORT=many", "BERTH_STORAGE_REMOTECACHE=true", "BERTH_http_port=1", "BERTH_EXTENSIONS_UI_ENABLE=true", "BERTH_STORAGE_ROOTDIRECTORY=")
+	_, problems := load(t, "a.toml", "", "BERTH_HTTP_PROT=1", "BERTH_HTTP_PORT=many", "BERTH_STORAGE_MAXREPOS=true", "BERTH_http_port=1", "BERTH_EXTENSIONS_UI_ENABLE=true", "BERTH_STORAGE_ROOTDIRECTORY=")
 	for _, want := range []string{
 		`environment: BERTH_HTTP_PROT: unknown variable; did you mean "BERTH_HTTP_PORT"`,
 		`environment: BERTH_HTTP_PORT: want a number from 0 to 65535, or the same as a string; got "many"`,
-		`environment: BERTH_STORAGE_REMOTECACHE: not in this build`,
+		`environment: BERTH_STORAGE_MAXREPOS: not in this build`,
 		`environment: BERTH_http_port: unknown variable; did you mean "BERTH_HTTP_PORT"`,
 		`environment: BERTH_EXTENSIONS_UI_ENABLE: not in this build`,
 		`environment: BERTH_STORAGE_ROOTDIRECTORY: want a path; got ""`,

@@ -59,7 +59,7 @@ func (r *reader) subPath(path, prefix string, e entry, settings table) {
 		if err := k.assign(scratch, value); err != nil {
 			return err
 		}
-		raw.rooted = raw.rooted || strings.HasSuffix(k.Path, ".rootDirectory")
+		raw.rooted = raw.rooted || k.Path == subPathsPath+".rootDirectory"
 		raw.set = append(raw.set, func(c *Config) {
 			// It has been checked just now.
 			_ = k.assign(c, value)
@@ -120,19 +120,17 @@ func (r *reader) medium(path string, i int, e entry, settings table) {
 // inner takes over the keys of one entry of a key whose value holds tables.
 // canonical is what Config.Problem will be asked for.
 func (r *reader) inner(path, canonical string, keys []Key, settings table, assign func(Key, any) error) {
-	byName, names := map[string]Key{}, []string(nil)
-	for _, k := range keys {
-		_, name := splitPath(k.Path)
-		byName[name] = k
-		names = append(names, k.Path[strings.LastIndexByte(k.Path, '.')+1:])
-	}
-	slices.Sort(names)
+	byName, names, tables := innerNames(keys)
 	for _, e := range settings {
 		key, lower := path+"."+e.name, strings.ToLower(e.name)
 		k, known := byName[lower]
-		f, later := r.features["storage."+lower]
-		switch {
+		_, later := r.features["storage."+lower]
+		switch deeper, nested := e.value.(table); {
 		case r.duplicate(strings.ToLower(key), key, e):
+		case tables[lower] != nil && nested:
+			r.inner(key, canonical+lower+".", tables[lower], deeper, assign)
+		case tables[lower] != nil:
+			r.problem(key, e, "want a table; got "+describe(e.value))
 		case known:
 			if err := assign(k, e.value); err != nil {
 				r.refused(key, e, err)
@@ -140,11 +138,38 @@ func (r *reader) inner(path, canonical string, keys []Key, settings table, assig
 			}
 			r.config.origins[strings.ToLower(canonical)+lower] = Problem{Source: r.source, Line: e.line(), Key: key}
 		case later:
-			r.feature(f, key, e)
+			r.feature(key, e)
 		default:
 			r.unknownOf(names, path, key, e)
 		}
 	}
+}
+
+// innerNames sorts the keys of an entry: by their names in lower case, how
+// people write them, and the keys of the tables in it, whose paths are one
+// longer.
+func innerNames(keys []Key) (byName map[string]Key, names []string, tables map[string][]Key) {
+	byName, tables = map[string]Key{}, map[string][]Key{}
+	depth := 0
+	for i, k := range keys {
+		if n := strings.Count(k.Path, "."); i == 0 || n < depth {
+			depth = n
+		}
+	}
+	for _, k := range keys {
+		parts := strings.Split(k.Path, ".")
+		name := parts[depth]
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		if name = strings.ToLower(name); len(parts) > depth+1 {
+			tables[name] = append(tables[name], k)
+		} else {
+			byName[name] = k
+		}
+	}
+	slices.Sort(names)
+	return byName, names, tables
 }
 
 // unknownOf is unknown for a key of an entry.
@@ -162,6 +187,7 @@ func (l *loader) resolve() {
 	forced := l.config.origins["storage.readonly"].Source == flagSource && l.config.Storage.ReadOnly
 	for _, raw := range l.raw {
 		scratch := &Config{Storage: Storage{Root: l.config.Storage.Root}}
+		scratch.Storage.StorageDriver = StorageDriver{} // where a root lies is its own
 		for _, set := range raw.set {
 			set(scratch)
 		}

@@ -47,8 +47,8 @@ func (r *reader) table(section string, t table) {
 			r.section(spelling, path, e)
 		} else if k, ok := r.keys[lower]; ok {
 			r.key(k, path, e)
-		} else if f, ok := r.features[lower]; ok {
-			r.feature(f, path, e)
+		} else if _, ok := r.features[lower]; ok {
+			r.feature(path, e)
 		} else {
 			r.unknown(section, path, e)
 		}
@@ -114,11 +114,8 @@ func (r *reader) key(k Key, path string, e entry) {
 	r.config.origins[strings.ToLower(k.Path)] = Problem{Source: r.source, Line: r.seen[strings.ToLower(k.Path)], Key: path}
 }
 
-func (r *reader) feature(f feature, path string, e entry) {
-	if off, ok := e.value.(bool); ok && !off && f.off {
-		return
-	}
-	r.problem(path, e, f.refusal())
+func (r *reader) feature(path string, e entry) {
+	r.problem(path, e, notInThisBuild)
 }
 
 func (r *reader) unknown(section, path string, e entry) {
@@ -149,10 +146,4 @@ func (l *loader) suggestions() []string {
 	return all
 }
 
-func (f feature) refusal() string {
-	message := "not in this build: take the key out"
-	if f.off {
-		message += ", or set it to false"
-	}
-	return message
-}
+const notInThisBuild = "not in this build: take the key out"

@@ -26,8 +26,7 @@ var ErrNoHint = errors.New("the dedupe index is not available")
 type Locations interface {
 	// Holders returns up to most repositories (all that are known where most
 	// is 0 or less) that were said to hold d, the latest last as far
-	// as the provider knows. None, with a
-	// nil error, means that nothing is known.
+	// as the provider knows. None, with a nil error, means that nothing is known.
 	Holders(ctx context.Context, d Digest, most int) ([]Repo, error)
 
 	// Add notes that repositories hold d. A provider keeps only so

@@ -43,6 +43,8 @@ func Configuration() string {
 				fmt.Fprintf(&b, "# Default: %s\n%s = %s\n", k.DefaultTOML(), name, set)
 			case k.DefaultTOML() != "":
 				fmt.Fprintf(&b, "#%s = %s\n", name, k.DefaultTOML())
+			case k.Implied() != "":
+				fmt.Fprintf(&b, "# Default: %s; an example:\n#%s = %s\n", k.Implied(), name, k.Example)
 			default:
 				fmt.Fprintf(&b, "# No default; an example:\n#%s = %s\n", name, k.Example)
 			}

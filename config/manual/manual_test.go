@@ -76,7 +76,7 @@ func TestConfiguration(t *testing.T) {
 		}
 		if m := regexp.MustCompile(`^\[(.*)\]`).FindStringSubmatch(line); m != nil {
 			section, header = m[1]+".", line
-		} else if m := regexp.MustCompile(`^#?(([A-Za-z][A-Za-z.]*) = .*)`).FindStringSubmatch(line); m != nil {
+		} else if m := regexp.MustCompile(`^#?(([A-Za-z][A-Za-z0-9.]*) = .*)`).FindStringSubmatch(line); m != nil {
 			found[section+m[2]] = true
 			// That a key needs another one beside it is no mistake in the line.
 			if _, err := load(header + m[1]); err != nil && !strings.Contains(err.Error(), "is missing") {

@@ -28,7 +28,10 @@ type readOnly struct {
 	store oci.Store
 }
 
-var _ oci.Store = (*readOnly)(nil)
+var (
+	_ oci.Store      = (*readOnly)(nil)
+	_ oci.Redirector = (*readOnly)(nil)
+)
 
 // SwapIndex implements oci.Indexes.
 func (s *readOnly) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, index []byte) (oci.Version, error) {
@@ -38,6 +41,11 @@ func (s *readOnly) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version
 // DeleteRepo implements oci.Repos.
 func (s *readOnly) DeleteRepo(ctx context.Context, repo oci.Repo, old oci.Version) error {
 	return s.NoWrites.DeleteRepo(ctx, repo, old)
+}
+
+// RedirectBlob implements oci.Redirector where the store does.
+func (s *readOnly) RedirectBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (string, error) {
+	return oci.RedirectBlob(ctx, s.store, repo, d)
 }
 
 // Close closes the store, where it can be closed.
