@@ -154,6 +154,21 @@ func (s *Store) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) err
 	return asStored(err)
 }
 
+// DiscardBlob is oci.Discarder.DiscardBlob: one request, which does not tell
+// whether there was anything.
+func (s *Store) DiscardBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	if s.about.Load().Foreign {
+		return s.DeleteBlob(ctx, repo, d)
+	}
+	s.refs.drop(blobID{repo, d})
+	err := s.client.DeleteObject(ctx, s.keys.blob(repo, d), "")
+	s.refs.drop(blobID{repo, d})
+	return asStored(err)
+}
+
 // errEnough ends a walk.
 var errEnough = errors.New("enough")
 

@@ -18,6 +18,19 @@ import (
 // Where the whole content comes and is stored already, it is compared with its
 // digest and not kept: a reader that fails then has to begin anew.
 func (s *Store) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, r io.Reader) (int64, error) {
+	size, err := s.finish(ctx, repo, id, d, at, r)
+	if errors.Is(err, errRemembered) {
+		return s.finish(ctx, repo, id, d, at, nil)
+	}
+	return size, err
+}
+
+// errRemembered: the session was changed by another process since it was
+// remembered, and the body, which was empty, can be taken as read.
+var errRemembered = errors.New("the session is another by now")
+
+// finish is FinishUpload. Errors: errRemembered.
+func (s *Store) finish(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, r io.Reader) (int64, error) {
 	w, err := s.begin(ctx, sessionID{repo, id}, at, true)
 	if err != nil {
 		return 0, err
@@ -41,7 +54,7 @@ func (s *Store) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID
 		return before, asStored(err)
 	}
 	if !right {
-		return before, w.mismatch(ctx, d, size)
+		return before, w.mismatch(ctx, d, size, size == before)
 	}
 	if err := w.place(ctx, d, size); err != nil {
 		return before, asStored(err)
@@ -81,12 +94,15 @@ func (w *writer) expect(d oci.Digest) error {
 
 // mismatch is the failure of content that is not what its digest says. The
 // session stays as it was.
-func (w *writer) mismatch(ctx context.Context, d oci.Digest, size int64) error {
+func (w *writer) mismatch(ctx context.Context, d oci.Digest, size int64, bare bool) error {
 	if w.kept {
 		w.store.sessions.drop(w.name)
 		now, err := w.store.load(ctx, w.name, true)
 		if err != nil {
 			return err
+		}
+		if now.etag != w.etag && bare {
+			return errRemembered
 		}
 		if now.etag != w.etag {
 			return oci.Errorf(oci.ErrRangeInvalid, "another request has written to the upload; ask where it stands")

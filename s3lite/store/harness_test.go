@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -36,17 +37,35 @@ func newBucket(t *testing.T, o s3test.Options) *bucket {
 	return &bucket{server, t}
 }
 
-// clientClock waits for nothing between attempts.
-func (b *bucket) client() *s3lite.Client {
+// client waits for nothing between attempts.
+func (b *bucket) client() *s3lite.Client { return b.clientWith(nil) }
+
+// watched tells of each request before it is sent.
+type watched struct {
+	http.RoundTripper
+	before func(*http.Request)
+}
+
+func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.before(r)
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// clientWith is a client that may tell of each request before it is sent.
+func (b *bucket) clientWith(before func(*http.Request)) *s3lite.Client {
 	b.t.Helper()
 	transport, err := wire.NewTransport(wire.TransportOptions{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(transport.CloseIdleConnections)
+	var through http.RoundTripper = transport
+	if before != nil {
+		through = watched{transport, before}
+	}
 	client, err := s3lite.New(s3lite.Options{
 		Bucket: b.Bucket(), Region: "us-east-1", Endpoint: b.URL(), PathStyle: true,
-		Credentials: given{b.Credentials()}, Clock: s3test.NewClock(), Transport: transport,
+		Credentials: given{b.Credentials()}, Clock: s3test.NewClock(), Transport: through,
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -159,3 +178,11 @@ func (b *bucket) keysWith(text string) []string {
 	}
 	return out
 }
+
+// holders are repositories that may hold any blob.
+type holders []oci.Repo
+
+func (h holders) Holders(context.Context, oci.Digest, int) ([]oci.Repo, error) { return h, nil }
+func (h holders) Add(context.Context, oci.Digest, ...oci.Repo) error           { return nil }
+func (h holders) Remove(context.Context, oci.Digest, oci.Repo) error           { return nil }
+func (h holders) Count(context.Context) (int64, error)                         { return 0, nil }

@@ -39,8 +39,8 @@ func (k keys) content(d oci.Digest) string {
 
 func (k keys) contents() string { return k.root + private + "content/" }
 
-// condemned marks content that is about to be deleted. A list of what begins
-// with the content's key tells of both.
+// condemned marks content that is about to be deleted, unless it has no bytes.
+// A list of what begins with the content's key tells of both.
 func (k keys) condemned(d oci.Digest) string { return k.content(d) + condemnedSuffix }
 
 const condemnedSuffix = ".condemned"

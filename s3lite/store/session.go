@@ -106,21 +106,27 @@ func (s *Store) load(ctx context.Context, name sessionID, fresh bool) (*session,
 		own.kept = true
 		return &own, nil
 	}
-	object, err := s.client.GetObject(ctx, s.keys.session(name.repo, name.id), s3lite.GetOptions{})
+	key := s.keys.session(name.repo, name.id)
+	object, err := s.client.GetObject(ctx, key, s3lite.GetOptions{})
 	if err != nil {
 		return nil, missing(err, oci.ErrUploadUnknown)
 	}
-	defer object.Body.Close()
+	defer func() { _ = object.Body.Close() }()
 	tail, err := strconv.ParseInt(object.Metadata[metaTail], 10, 64)
-	if err != nil || tail < 0 || tail > object.Length || object.Length-tail > maxRecord {
-		return nil, fmt.Errorf("%w: %s is no upload session", oci.ErrUnavailable, object.Key)
+	if err != nil || tail < 0 || tail > object.Size || object.Size-tail > maxRecord {
+		return nil, fmt.Errorf("%w: %s is no upload session", oci.ErrUnavailable, key)
 	}
 	out := &session{etag: object.ETag}
 	if tail <= tailKept {
 		out.tail = make([]byte, tail)
 		_, err = io.ReadFull(object.Body, out.tail)
 	} else {
-		_, err = io.CopyN(io.Discard, object.Body, tail)
+		// The record alone: the bucket can copy the rest where it belongs.
+		_ = object.Body.Close()
+		object, err = s.client.GetObject(ctx, key, s3lite.GetOptions{Range: &s3lite.Range{Offset: tail}, IfMatch: out.etag})
+		if err != nil {
+			return nil, missing(err, oci.ErrUploadUnknown)
+		}
 	}
 	var text []byte
 	if err == nil {
@@ -130,7 +136,7 @@ func (s *Store) load(ctx context.Context, name sessionID, fresh bool) (*session,
 		return nil, asStored(err)
 	}
 	if out.record, err = parseRecord(text, tail); err != nil {
-		return nil, fmt.Errorf("%w: session %s: %w", oci.ErrUnavailable, object.Key, err)
+		return nil, fmt.Errorf("%w: session %s: %w", oci.ErrUnavailable, key, err)
 	}
 	return out, nil
 }

@@ -35,7 +35,7 @@ func (s *Store) contentState(ctx context.Context, d oci.Digest) (contentState, e
 		case s.keys.content(d):
 			state.present = true
 		case s.keys.condemned(d):
-			state.condemned = true
+			state.condemned = o.Size > 0
 		}
 	}
 	return state, asStored(err)

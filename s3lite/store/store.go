@@ -32,11 +32,17 @@ type Store struct {
 	nowhere  *recent[oci.Digest, bool]     // and not found
 	sessions *recent[sessionID, *session]  // as they were written last
 
+	sweeping  sync.Mutex // guards sweptUpTo
+	sweptUpTo string     // where the next sweep begins; "" at the beginning
+
 	seeking keyed[oci.Digest]
 	writing keyed[sessionID]
 }
 
-var _ oci.Store = (*Store)(nil)
+var (
+	_ oci.Store     = (*Store)(nil)
+	_ oci.Discarder = (*Store)(nil)
+)
 
 const (
 	// refsKept bounds the references that are remembered, for refsFor: so long a
@@ -69,8 +75,13 @@ func New(o Options) (*Store, error) {
 }
 
 // Run does the store's work in the background until ctx ends: it keeps what
-// this process holds alone.
+// this process holds alone, and without dedupe makes what was shared whole.
 func (s *Store) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if !s.opts.Dedupe {
+		wg.Go(func() { s.restoreAll(ctx) })
+	}
 	for s.opts.Sleep(ctx, writerLife/3) == nil {
 		if known := s.about.Load(); known == nil || known.honest || !s.writerLease.Held() {
 			continue
