@@ -32,7 +32,9 @@ func TestRequests(t *testing.T) {
 	b.costs(t, "a start", "", func() { s = b.replica() })
 	small, large := noise(1, 1000), noise(2, megabyte)
 	manifest := []byte(`{"schemaVersion":2}`)
-	index := func(i int) []byte { return fmt.Appendf(nil, `{"schemaVersion":2,"manifests":[],"annotations":{"n":"%d"}}`, i) }
+	index := func(i int) []byte {
+		return fmt.Appendf(nil, `{"schemaVersion":2,"manifests":[],"annotations":{"n":"%d"}}`, i)
+	}
 	b.costs(t, "the first write of all", "GetObject ListObjectsV2 PutObject PutObject PutObject PutObject HeadObject PutObject PutObject",
 		func() { ok(t, s.PutBlob(ctx, "a", oci.SHA256.FromBytes(manifest), manifest)) })
 
