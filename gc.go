@@ -130,6 +130,9 @@ func orDash(s string) string {
 
 func (c *gcCommand) report(root string, r gc.Report) error {
 	c.items, c.bytes, c.failed = c.items+r.Items(), c.bytes+r.Bytes, c.failed+r.Failed
+	if r.Elsewhere && r.Items() == 0 {
+		return c.skip(root, "another process collects the garbage there")
+	}
 	if r.Early {
 		return c.skip(root, "the server has not run for gcDelay yet: until then it cannot know what clients build on")
 	}

@@ -13,6 +13,10 @@ import (
 // faults of its own, and with its own memory of leases.
 type Replica struct {
 	*Faults
+	// Now is the process's clock, where that is not the store's; it may be set
+	// before the store is used.
+	Now func() time.Time
+
 	memory *Memory
 
 	mu   sync.Mutex // guards seen
@@ -43,6 +47,9 @@ func (r *Replica) Shared(oci.Repo) (late time.Duration, shared bool) { return re
 // DeleteBlobsBefore implements oci.Shared, as a server does that refuses
 // requests by their date.
 func (r *Replica) DeleteBlobsBefore(ctx context.Context, repo oci.Repo, blobs []oci.Digest, end time.Time) error {
+	if r.Now != nil {
+		end = r.memory.Now().Add(end.Sub(r.Now()))
+	}
 	return r.send("DeleteBlobsBefore", func() error {
 		r.memory.mu.Lock()
 		defer r.memory.mu.Unlock()

@@ -47,6 +47,10 @@ type Collector struct {
 	// clean has repositories in which nothing was left to collect, now or
 	// later, as they were then.
 	clean map[oci.Repo]sight
+	// orphans are those of shared repositories, orphanCount in all.
+	orphans     map[oci.Repo]orphans
+	orphanCount int
+	dating      dating // of the present round
 }
 
 // sight is a repository as it was seen.
@@ -61,7 +65,7 @@ const mostClean = 10_000
 
 // New makes a Collector.
 func New(opts Options) *Collector {
-	c := &Collector{opts: opts, log: opts.Log, now: opts.Now, clean: map[oci.Repo]sight{}}
+	c := &Collector{opts: opts, log: opts.Log, now: opts.Now, clean: map[oci.Repo]sight{}, orphans: map[oci.Repo]orphans{}}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -110,12 +114,18 @@ type Report struct {
 	// Early: nothing was collected, since the registry does not run long enough
 	// yet to know what clients were told.
 	Early bool `json:"early,omitempty"`
+	// Elsewhere: another process collects the garbage of the store, or does so
+	// by now.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // String is the report in a few words.
 func (r Report) String() string {
 	if r.Early {
 		return "too early: nothing is collected before the delay has passed since the start"
+	}
+	if r.Elsewhere && r.Items() == 0 {
+		return "another process collects the garbage of this store"
 	}
 	s := fmt.Sprintf("%d collected, %d bytes freed; %d repositories looked through, %d unchanged", r.Items(), r.Bytes, r.Repositories, r.Unchanged)
 	if r.Failed > 0 {
@@ -155,14 +165,39 @@ func (c *Collector) Run(ctx context.Context, pace *tasks.Round, req Request) (Re
 	r.report.Collected = map[Kind]int64{}
 	if !c.opts.Offline && !c.opts.Registry.Settled(c.opts.Delay) {
 		r.report.Early = true
-	} else if err := r.run(ctx); err != nil {
+	} else if err := r.alone(ctx); err != nil {
 		return r.report, err
 	}
 	pace.Say(r.report.String())
 	return r.report, nil
 }
 
+// alone is run, unless another process does the same.
+func (r *round) alone(ctx context.Context) error {
+	if r.Dry {
+		return r.run(ctx)
+	}
+	elected, release, err := r.elect(ctx)
+	if errors.Is(err, oci.ErrConflict) {
+		r.report.Elsewhere = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	err = r.run(elected)
+	if ctx.Err() == nil && errors.Is(context.Cause(elected), errLost) {
+		r.report.Elsewhere = true
+		return nil
+	}
+	return err
+}
+
 func (r *round) run(ctx context.Context) error {
+	if err := r.setClock(ctx); err != nil {
+		return err
+	}
 	if err := r.uploads(ctx); err != nil {
 		return err
 	}
@@ -228,7 +263,7 @@ func (r *round) repository(ctx context.Context, repo oci.Repo) error {
 	if r.opts.Elsewhere != nil && r.opts.Elsewhere(full) {
 		return nil
 	}
-	s := sweep{round: r, repo: repo, full: full}
+	s := sweep{round: r, repo: repo, full: full, shared: r.isShared(repo)}
 	err := s.run(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -261,11 +296,11 @@ const dawn = 1577836800 // 2020-01-01
 // remembers what came lately, a time from before the clock was set tells
 // nothing.
 func (c *Collector) old(at time.Time) bool {
-	now := c.now()
+	now := c.present()
 	if c.opts.Offline && at.Unix() < dawn {
 		return false
 	}
-	return !at.After(now) && now.Sub(at) >= c.opts.Delay
+	return !at.After(now) && now.Sub(at) >= c.opts.Delay+c.dating.unsure
 }
 
 // uploads ends the upload sessions that nobody uses.

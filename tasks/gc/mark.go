@@ -34,6 +34,8 @@ type marker struct {
 	round *tasks.Round
 	// keepUntagged and keepReferrers are Options.Keep's for the repository.
 	keepUntagged, keepReferrers bool
+	shared                      bool
+	orphans                     orphans // that were seen, where shared
 
 	blobs  table
 	index  *oci.Index
@@ -101,7 +103,7 @@ func (m *marker) isRoot(ctx context.Context, e *oci.Entry) (bool, error) {
 			return false, err
 		}
 	}
-	young := !old || m.c.told(m.repo, string(e.Digest))
+	young := !m.orphaned(e.Digest) || !old || m.c.told(m.repo, string(e.Digest))
 	m.spared = m.spared || young
 	return young, nil
 }

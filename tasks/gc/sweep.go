@@ -13,6 +13,7 @@ import (
 type sweep struct {
 	*round
 	repo, full oci.Repo // its names in the store and in the registry
+	shared     bool     // others write to it
 
 	version oci.Version
 	marker  *marker
@@ -33,7 +34,7 @@ const (
 )
 
 func (s *sweep) run(ctx context.Context) error {
-	index, version, err := s.opts.Registry.Snapshot(ctx, s.full)
+	index, version, err := s.snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (s *sweep) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.marker = &marker{c: s.Collector, repo: s.repo, round: s.Round, blobs: blobs, others: map[oci.Digest]bool{}}
+	s.marker = &marker{c: s.Collector, repo: s.repo, round: s.Round, blobs: blobs, others: map[oci.Digest]bool{}, shared: s.shared, orphans: orphans{}}
 	if s.opts.Keep != nil {
 		s.marker.keepUntagged, s.marker.keepReferrers = s.opts.Keep(s.full)
 	}
@@ -65,8 +66,22 @@ func (s *sweep) run(ctx context.Context) error {
 		return err
 	}
 	s.report.Repositories++
+	s.keepOrphans(s.repo, s.marker.orphans)
 	s.remember()
 	return nil
+}
+
+// snapshot is the repository's index. What a process announced there that has
+// died since is withdrawn first.
+func (s *sweep) snapshot(ctx context.Context) (*oci.Index, oci.Version, error) {
+	index, version, err := s.opts.Registry.Snapshot(ctx, s.full)
+	if err != nil || s.Dry || !s.shared || len(index.Condemned()) == 0 {
+		return index, version, err
+	}
+	if err := s.opts.Registry.FinishRemovals(ctx, s.full); err != nil {
+		return nil, "", err
+	}
+	return s.opts.Registry.Snapshot(ctx, s.full)
 }
 
 // look finds out when the repository changed.
@@ -86,7 +101,7 @@ func (s *sweep) remember() {
 	if s.Dry || s.spared || s.marker.spared || len(s.removed) > 0 || s.left == 0 || s.changed.IsZero() {
 		return
 	}
-	if age := s.now().Sub(s.changed); age < coarse {
+	if age := s.present().Sub(s.changed); age < coarse {
 		return
 	}
 	if len(s.clean) >= mostClean {
@@ -192,6 +207,10 @@ func (s *sweep) tellOf(d oci.Digest, kind Kind, bytes int64) error {
 // blobs deletes what nothing reachable names.
 func (s *sweep) blobs(ctx context.Context) error {
 	var batch []*blob
+	most := blobsPerTurn
+	if s.shared {
+		most = sharedBlobsPerTurn
+	}
 	for i := range s.marker.blobs {
 		b := &s.marker.blobs[i]
 		switch {
@@ -202,7 +221,7 @@ func (s *sweep) blobs(ctx context.Context) error {
 			s.left, s.spared = s.left+1, true
 			continue
 		}
-		if batch = append(batch, b); len(batch) == blobsPerTurn {
+		if batch = append(batch, b); len(batch) == most {
 			if err := s.delete(ctx, batch); err != nil {
 				return err
 			}

@@ -1,0 +1,193 @@
+package gc_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"berth/oci"
+	"berth/oci/ocitest"
+	"berth/oci/registry"
+	"berth/tasks/gc"
+)
+
+// replicas are worlds over one store.
+type replicas struct {
+	t      *testing.T
+	clock  *clock
+	memory *ocitest.Memory
+}
+
+func sharing(t *testing.T) *replicas {
+	r := &replicas{t: t, clock: &clock{now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)}, memory: ocitest.NewMemory()}
+	r.memory.Now = r.clock.Now
+	return r
+}
+
+// open is another process. wrap takes capabilities from its store; nil: none.
+func (r *replicas) open(now func() time.Time, wrap func(*ocitest.Replica) oci.Store) *world {
+	replica := ocitest.NewReplica(r.memory)
+	replica.Now = now
+	var store oci.Store = replica
+	if wrap != nil {
+		store = wrap(replica)
+	}
+	w := &world{t: r.t, clock: r.clock, store: replica.Faults}
+	w.Registry = registry.New(store, registry.Options{Remember: delay, Now: now})
+	w.opts = gc.Options{Registry: w.Registry, Store: store, Delay: delay, Now: now}
+	w.gc = gc.New(w.opts)
+	return w
+}
+
+// run does a round and returns what went.
+func (w *world) run() string {
+	w.t.Helper()
+	_, went := w.round(false)
+	return went
+}
+
+// timeless is a store that does not tell the time, and knows no leases.
+type timeless struct{ ports }
+
+type ports interface {
+	oci.Store
+	oci.Shared
+}
+
+func TestSharedOneCollects(t *testing.T) {
+	r := sharing(t)
+	a, b := r.open(r.clock.Now, nil), r.open(r.clock.Now, nil)
+	a.push("v1", a.image("m"))
+	a.blob("garbage")
+	r.clock.advance(3 * delay)
+	a.store.Next("DeleteBlobsBefore", func() {
+		report, went := b.round(false)
+		same(t, "what another collects meanwhile", went, "")
+		same(t, "elsewhere", fmt.Sprint(report.Elsewhere, report), "true another process collects the garbage of this store")
+		_, dry := b.round(true)
+		same(t, "what it would collect", dry, "blob garbage")
+	})
+	same(t, "collected", a.run(), "blob garbage")
+	report, went := b.round(false)
+	same(t, "afterwards", fmt.Sprintf("%v %q", report.Elsewhere, went), `false ""`)
+	a.whole(manifest("m"))
+}
+
+// TestSharedOrphans: a manifest that lost its tag at another process, however
+// old, is kept for the delay, and its blobs with it.
+func TestSharedOrphans(t *testing.T) {
+	r := sharing(t)
+	a, b := r.open(r.clock.Now, nil), r.open(r.clock.Now, nil)
+	old := a.image("old")
+	a.push("v1", old)
+	r.clock.advance(3 * delay)
+	same(t, "collected", b.run(), "")
+	a.push("v1", a.image("new"))
+	same(t, "collected at once", b.run(), "")
+	a.whole(old)
+	r.clock.advance(delay - time.Second)
+	same(t, "collected before the delay", b.run(), "")
+	r.clock.advance(2 * time.Second)
+	same(t, "collected", b.run(), "blob config old, blob layer old, manifest "+short(digest(old)))
+	a.push("v2", a.image("new")) // it is known there
+	r.clock.advance(3 * delay)
+	a.ok(a.DeleteManifest(a.ctx(), repo, oci.Reference{Tag: "v2"}))
+	a.ok(a.DeleteManifest(a.ctx(), repo, oci.Reference{Tag: "v1"}))
+	same(t, "collected at once", b.run(), "")
+	r.clock.advance(delay)
+	a.push("v3", a.image("new"))
+	same(t, "collected though it has a tag again", b.run(), "")
+	a.whole(a.image("new"))
+}
+
+// TestSharedBatches: many blobs cost few announcements.
+func TestSharedBatches(t *testing.T) {
+	r := sharing(t)
+	a := r.open(r.clock.Now, nil)
+	a.push("v1", a.image("m"))
+	for i := range 1200 {
+		a.blob(fmt.Sprint("garbage ", i))
+	}
+	r.clock.advance(3 * delay)
+	swaps := a.store.Calls("SwapIndex")
+	same(t, "collected", fmt.Sprint(strings.Count(a.run(), "garbage")), "1200")
+	same(t, "swaps", fmt.Sprint(a.store.Calls("SwapIndex")-swaps), "6")
+	same(t, "deletions", fmt.Sprint(a.store.Calls("DeleteBlobsBefore")), "3")
+	swaps = a.store.Calls("SwapIndex")
+	same(t, "collected again", a.run(), "")
+	same(t, "swaps for nothing", fmt.Sprint(a.store.Calls("SwapIndex")-swaps), "0")
+	a.whole(manifest("m"))
+}
+
+// TestSharedClock: ages are told by the store's clock, whatever the process's
+// own shows; where the store cannot tell, they have to be greater.
+func TestSharedClock(t *testing.T) {
+	for _, skew := range []time.Duration{-24 * time.Hour, 0, 24 * time.Hour} {
+		t.Run(fmt.Sprint(skew), func(t *testing.T) {
+			r := sharing(t)
+			a := r.open(func() time.Time { return r.clock.Now().Add(skew) }, nil)
+			a.push("v1", a.image("m"))
+			r.clock.advance(3 * delay)
+			a.ok(r.memory.PutBlob(a.ctx(), repo, digest([]byte("x")), []byte("x")))
+			r.clock.advance(delay - time.Second)
+			same(t, "collected before the delay", a.run(), "")
+			r.clock.advance(time.Second)
+			same(t, "collected", a.run(), "blob x")
+		})
+	}
+	r := sharing(t)
+	a := r.open(r.clock.Now, func(p *ocitest.Replica) oci.Store { return timeless{p} })
+	a.push("v1", a.image("m"))
+	r.clock.advance(3 * delay)
+	a.ok(r.memory.PutBlob(a.ctx(), repo, digest([]byte("x")), []byte("x")))
+	r.clock.advance(delay + 15*time.Minute - time.Second)
+	same(t, "collected before the margin", a.run(), "")
+	r.clock.advance(time.Second)
+	same(t, "collected", a.run(), "blob x")
+}
+
+// TestSharedAfterDeath: what a process announced and did not delete is in
+// nobody's way after the next round, and goes with it.
+func TestSharedAfterDeath(t *testing.T) {
+	r := sharing(t)
+	a, b := r.open(r.clock.Now, nil), r.open(r.clock.Now, nil)
+	a.push("v1", a.image("m"))
+	a.blob("garbage")
+	r.clock.advance(3 * delay)
+	dead := errors.New("dead")
+	a.store.Decide(func(method string) (ocitest.When, error) {
+		if method == "SwapIndex" {
+			return ocitest.After, dead
+		}
+		return ocitest.Never, nil
+	})
+	same(t, "collected", a.run(), "")
+	data, _, err := r.memory.LoadIndex(a.ctx(), repo, "")
+	a.ok(err)
+	if !strings.Contains(string(data), oci.AnnotationCondemned) {
+		t.Fatalf("nothing is announced: %s", data)
+	}
+	var went []string
+	done := make(chan error)
+	loads := b.store.Calls("LoadIndex")
+	go func() {
+		_, err := b.gc.Run(b.ctx(), nil, gc.Request{Each: func(i gc.Item) error {
+			went = append(went, i.Name)
+			return nil
+		}})
+		done <- err
+	}()
+	for end := time.Now().Add(time.Minute); b.store.Calls("LoadIndex") < loads+3 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	r.clock.advance(time.Minute)
+	b.ok(<-done)
+	same(t, "collected", fmt.Sprint(went), fmt.Sprint([]oci.Digest{digest([]byte("garbage"))}))
+	data, _, err = r.memory.LoadIndex(b.ctx(), repo, "")
+	b.ok(err)
+	if strings.Contains(string(data), oci.AnnotationCondemned) {
+		t.Fatalf("it is announced still: %s", data)
+	}
+}
