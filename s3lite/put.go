@@ -2,6 +2,7 @@ package s3lite
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -52,7 +53,22 @@ func (c *Client) objectHeader(o PutOptions) http.Header {
 // whole object is there afterwards, or what was there before. Errors:
 // ErrPrecondition, ErrConflict (try again), ErrBadDigest, and with conditions
 // ErrOutcomeUnknown.
+//
+// A new object for which there is "no such key" is asked for again: servers that
+// keep objects as files say so when they lose a directory to a delete beside it.
 func (c *Client) PutObject(ctx context.Context, key string, body *Body, o PutOptions) (etag string, err error) {
+	for range putTries {
+		etag, err = c.putObject(ctx, key, body, o)
+		if !errors.Is(err, ErrNotFound) || o.IfMatch != "" || !body.Repeatable() {
+			break
+		}
+	}
+	return etag, err
+}
+
+const putTries = 5
+
+func (c *Client) putObject(ctx context.Context, key string, body *Body, o PutOptions) (etag string, err error) {
 	header := c.objectHeader(o)
 	o.conditions(header)
 	err = c.run(ctx, call{

@@ -241,3 +241,32 @@ func TestFaultOf(t *testing.T) {
 		}
 	}
 }
+
+// TestPutWithoutDirectory: a server that has lost a directory is asked again,
+// where the body allows it.
+func TestPutWithoutDirectory(t *testing.T) {
+	p := connect(t, s3test.Options{})
+	lost := s3test.Fault{Op: "PutObject", Times: 2, Status: 404, Code: "NoSuchKey"}
+	for name, o := range map[string]PutOptions{"plain": {}, "new": {IfNoneMatch: true}} {
+		p.server.Fail(lost)
+		_, err := p.PutObject(t.Context(), name, Bytes([]byte("x")), o)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p.server.Reset()
+	p.server.Fail(s3test.Fault{Op: "PutObject", Times: -1, Status: 404, Code: "NoSuchKey"})
+	for name, put := range map[string]struct {
+		body  *Body
+		o     PutOptions
+		calls int
+	}{
+		"for good": {Bytes(nil), PutOptions{}, putTries}, "in place of another": {Bytes(nil), PutOptions{IfMatch: `"e"`}, 1},
+		"stream": {Stream(strings.NewReader("x"), 1), PutOptions{}, 1},
+	} {
+		p.server.Reset()
+		if _, err := p.PutObject(t.Context(), "k", put.body, put.o); !errors.Is(err, ErrNotFound) || p.server.Count("PutObject") != put.calls {
+			t.Errorf("%s: %v after %d calls, want %d", name, err, p.server.Count("PutObject"), put.calls)
+		}
+	}
+}

@@ -49,6 +49,9 @@ func Section(r io.ReaderAt, offset, size int64) *Body {
 // not repeated. Do waits for a Read that is under way when it returns.
 func Stream(r io.Reader, size int64) *Body { return &Body{Size: size, stream: r} }
 
+// Repeatable tells whether the body can be sent more than once.
+func (b *Body) Repeatable() bool { return b.open != nil }
+
 // WithSHA256 sets the hash, in lower-case hexadecimal, and returns the body.
 func (b *Body) WithSHA256(sum string) *Body {
 	b.SHA256 = sum

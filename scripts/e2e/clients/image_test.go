@@ -37,7 +37,7 @@ func makeImage(t *testing.T) string {
 func TestOwnImage(t *testing.T) {
 	t.Parallel()
 	layout := makeImage(t)
-	s := harness.Start(t, harness.Config{Root: layout, Args: []string{"--name", "berth"}})
+	s := harness.Start(t, harness.Config{Root: layout, Local: true, Args: []string{"--name", "berth"}})
 	crane(t, "validate", "--remote", s.Ref("berth:v1"))
 	crane(t, "validate", "--remote", s.Ref("berth:latest"))
 	if got := crane(t, "config", "--platform", "linux/arm64/v8", s.Ref("berth:v1")); !strings.Contains(got, `"variant":"v8"`) || !strings.Contains(got, `"User":"65532:65532"`) {

@@ -28,6 +28,7 @@ type Config struct {
 	NoWait  bool     // return at once, whether it serves or not
 	Bare    bool     // no --root and no --address: berth's own defaults
 	Dir     string   // working directory
+	Local   bool     // the root directory is what it is about: never in a bucket
 }
 
 // Server is a running berth.
@@ -35,11 +36,12 @@ type Server struct {
 	Root string
 	Addr string // host:port
 
-	t    testing.TB
-	cmd  *exec.Cmd
-	log  *syncBuffer
-	done chan struct{} // closed when the process has ended
-	err  error         // of the process; read after done
+	t     testing.TB
+	cmd   *exec.Cmd
+	repos string // the directory of the repositories' directories
+	log   *syncBuffer
+	done  chan struct{} // closed when the process has ended
+	err   error         // of the process; read after done
 }
 
 // Start starts berth and waits until it serves.
@@ -54,7 +56,10 @@ func Start(t testing.TB, c Config) *Server {
 	if c.Address == "" {
 		c.Address = FreeAddress(t)
 	}
-	s := &Server{Root: c.Root, Addr: c.Address, t: t, log: &syncBuffer{}, done: make(chan struct{})}
+	s := &Server{Root: c.Root, Addr: c.Address, repos: c.Root, t: t, log: &syncBuffer{}, done: make(chan struct{})}
+	if g := inEnvironment(t, &c); g != nil {
+		s.repos = g.Dir
+	}
 	s.cmd = command(t, c)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
@@ -114,7 +119,7 @@ func (s *Server) Ref(repoAndTag string) string { return s.Addr + "/" + repoAndTa
 func (s *Server) Docker(repoAndTag string) string { return "docker://" + s.Ref(repoAndTag) }
 
 // Dir is the layout of a repository.
-func (s *Server) Dir(repo string) string { return s.Root + "/" + repo }
+func (s *Server) Dir(repo string) string { return s.repos + "/" + repo }
 
 // Log is what the server has said so far.
 func (s *Server) Log() string { return s.log.String() }
