@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,13 +30,42 @@ func newClock() *clock {
 
 func (c *clock) now() time.Time           { return time.Unix(0, c.nanos.Add(int64(50*time.Microsecond))) }
 func (c *clock) advance(d time.Duration)  { c.nanos.Add(int64(d)) }
-func digestOf(content []byte) oci.Digest  { return oci.SHA256.FromBytes(content) }
 func digest512(content []byte) oci.Digest { return oci.SHA512.FromBytes(content) }
 func body(n int, seed string) (out []byte) {
 	for sum := sha256.Sum256([]byte(seed)); len(out) < n; sum = sha256.Sum256(sum[:]) {
 		out = append(out, sum[:]...)
 	}
 	return out[:n]
+}
+
+// digests has those of contents that were asked for before: a sweep asks for the
+// same few thousands of times, and 32-bit machines take theirs.
+var digests = struct {
+	sync.RWMutex
+	known map[string]oci.Digest
+}{known: make(map[string]oci.Digest)}
+
+func digestOf(content []byte) oci.Digest {
+	digests.RLock()
+	d, known := digests.known[string(content)]
+	digests.RUnlock()
+	if known {
+		return d
+	}
+	d = oci.SHA256.FromBytes(content)
+	digests.Lock()
+	defer digests.Unlock()
+	digests.known[string(content)] = d
+	return d
+}
+
+// isOf reports whether a digest is content's; what it is asked for is not kept,
+// as it may be torn in any of many ways.
+func isOf(d oci.Digest, content []byte) bool {
+	digests.RLock()
+	known := digests.known[string(content)]
+	digests.RUnlock()
+	return known == d || d.Algorithm().FromBytes(content) == d
 }
 
 func indexOf(note string) string {
@@ -280,7 +310,7 @@ func (w *world) checkWalk() {
 	err := w.WalkRepos(w.ctx(), "", func(repo oci.Repo) error {
 		repos = append(repos, repo)
 		return w.WalkBlobs(w.ctx(), repo, func(d oci.Digest, _ oci.BlobInfo) error {
-			if got := w.read(key{repo, d}); got != nil && !w.wrong[key{repo, d}] && d.Algorithm().FromBytes(got) != d {
+			if got := w.read(key{repo, d}); got != nil && !w.wrong[key{repo, d}] && !isOf(d, got) {
 				w.t.Errorf("blob %.20s of %s does not match its digest", d, repo)
 			}
 			return nil
