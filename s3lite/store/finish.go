@@ -168,7 +168,7 @@ func (w *writer) rehash(ctx context.Context, d oci.Digest, before int64) (bool, 
 // reopen begins the session's multipart upload anew with the first bytes of an
 // object. The hash is that of the record.
 func (w *writer) reopen(ctx context.Context, key, etag string, size int64) (err error) {
-	w.Parts, w.Upload, w.Key, w.Tail, w.assembled = nil, "", "", 0, false
+	w.Parts, w.Upload, w.Key, w.Tail, w.Final, w.assembled = nil, "", "", 0, false, false
 	w.buf.cut(0)
 	if w.hash, err = w.running(); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (w *writer) reopen(ctx context.Context, key, etag string, size int64) (err 
 	}
 	for offset := int64(0); offset < size; {
 		n := min(size-offset, w.store.opts.CopyChunkSize)
-		if rest := size - offset - n; rest > 0 && rest < s3lite.MinPart {
+		if rest := size - offset - n; rest > 0 && rest < w.store.opts.minPart {
 			n += rest
 		}
 		part, err := w.store.client.UploadPartCopy(ctx, upload, len(w.Parts)+1, key, &s3lite.Range{Offset: offset, Length: n}, etag)
@@ -192,16 +192,24 @@ func (w *writer) reopen(ctx context.Context, key, etag string, size int64) (err 
 	return w.save(ctx)
 }
 
-// assemble makes an object of all that has arrived.
+// assemble makes an object of all that has arrived. What of the session's own
+// becomes one is written down before, so that it is known what the object is
+// when that has to be done again.
 func (w *writer) assemble(ctx context.Context) error {
 	if w.assembled {
 		return nil
 	}
-	if err := w.lastPart(ctx); err != nil {
-		return err
+	size := w.offset()
+	err := w.lastPart(ctx)
+	if err == nil && w.Key == w.relativeData() && !w.Final {
+		w.Final = true
+		err = w.save(ctx)
 	}
 	upload := s3lite.Upload{Key: w.store.keys.root + w.Key, ID: w.Upload}
-	if err := w.store.complete(ctx, upload, w.list(), w.stored()); err != nil {
+	if err == nil || errors.Is(err, s3lite.ErrNoSuchUpload) && w.Key != w.relativeData() {
+		err = w.store.complete(ctx, upload, w.list(), size)
+	}
+	if err != nil {
 		return err
 	}
 	w.assembled, w.begun = true, false

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,18 +24,34 @@ type given struct{ sigv4.Credentials }
 func (g given) Get(context.Context) (sigv4.Credentials, error) { return g.Credentials, nil }
 func (g given) Refused(sigv4.Credentials)                      {}
 
+// chunk is the size of parts here, in bytes: small, and of more than smallBlob.
+const chunk = 128 << 10
+
 // bucket is a server, and the stores of replicas over it.
 type bucket struct {
 	*s3test.Server
-	t *testing.T
+	t          *testing.T
+	once       sync.Once
+	transports []*http.Transport
 }
 
 func newBucket(t *testing.T, o s3test.Options) *bucket {
 	t.Helper()
 	o.AnyTime = true
-	server := s3test.New(o)
-	t.Cleanup(server.Close)
-	return &bucket{server, t}
+	o.MinPart = chunk
+	b := &bucket{Server: s3test.New(o), t: t}
+	t.Cleanup(b.close)
+	return b
+}
+
+// close ends the server and the connections to it, once.
+func (b *bucket) close() {
+	b.once.Do(func() {
+		for _, t := range b.transports {
+			t.CloseIdleConnections()
+		}
+		b.Close()
+	})
 }
 
 // client waits for nothing between attempts.
@@ -58,7 +75,7 @@ func (b *bucket) clientWith(before func(*http.Request)) *s3lite.Client {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(transport.CloseIdleConnections)
+	b.transports = append(b.transports, transport)
 	var through http.RoundTripper = transport
 	if before != nil {
 		through = watched{transport, before}
@@ -77,8 +94,8 @@ func (b *bucket) clientWith(before func(*http.Request)) *s3lite.Client {
 func (b *bucket) replica(change ...func(*Options)) *Store {
 	b.t.Helper()
 	o := Options{
-		Client: b.client(), Root: "root/dir", Dedupe: true, ChunkSize: s3lite.MinPart,
-		CopyThreshold: 6 << 20, CopyChunkSize: s3lite.MinPart, CopyConcurrency: 2,
+		Client: b.client(), Root: "root/dir", Dedupe: true, ChunkSize: chunk, minPart: chunk,
+		CopyThreshold: 3 * chunk / 2, CopyChunkSize: chunk, CopyConcurrency: 2,
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}
 	for _, c := range change {

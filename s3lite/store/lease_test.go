@@ -74,7 +74,7 @@ func TestSingleWriter(t *testing.T) {
 			b, time := clockedBucket(t)
 			b.SetConditions(conditions)
 			writer, reader := b.sweeps(time), b.sweeps(time)
-			content := noise(1, megabyte)
+			content := noise(1, chunk)
 			d := push(t, writer, "a", content)
 			_, v, err := writer.LoadIndex(t.Context(), "a", "")
 			ok(t, err)

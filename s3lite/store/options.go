@@ -53,6 +53,8 @@ type Options struct {
 	Now func() time.Time
 	// Sleep waits for d or until ctx ends, which is an error; nil: it does.
 	Sleep func(ctx context.Context, d time.Duration) error
+
+	minPart int64 // smaller ones for tests
 }
 
 const (
@@ -70,14 +72,15 @@ func (o Options) completed() (Options, error) {
 		return o, errors.New("a store in a bucket needs a client")
 	}
 	o.Root = strings.Trim(o.Root, "/")
+	setDefault(&o.minPart, s3lite.MinPart)
 	setDefault(&o.ChunkSize, defaultChunk)
-	o.ChunkSize = max(o.ChunkSize, s3lite.MinPart)
+	o.ChunkSize = max(o.ChunkSize, o.minPart)
 	setDefault(&o.UploadMemory, chunksInMemory*o.ChunkSize)
 	o.UploadMemory = max(o.UploadMemory, o.ChunkSize)
 	setDefault(&o.CopyThreshold, defaultCopy)
 	o.CopyThreshold = min(o.CopyThreshold, s3lite.MaxPart)
 	setDefault(&o.CopyChunkSize, defaultCopy)
-	o.CopyChunkSize = max(o.CopyChunkSize, s3lite.MinPart)
+	o.CopyChunkSize = max(o.CopyChunkSize, o.minPart)
 	setDefault(&o.CopyConcurrency, defaultCopies)
 	setDefault(&o.RedirectFor, defaultRedirectFor)
 	if o.Log == nil {

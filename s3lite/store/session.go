@@ -37,6 +37,9 @@ type record struct {
 	Key    string     `json:"key,omitempty"`
 	Upload string     `json:"upload,omitempty"`
 	Parts  []partNote `json:"parts,omitempty"`
+	// Final: no byte comes any more, and Upload is about to be an object, or is
+	// one.
+	Final bool `json:"final,omitempty"`
 	// Tail is how many bytes precede the record.
 	Tail int64 `json:"tail"`
 	// Nonce makes the object, and so its ETag, unlike any other.

@@ -46,21 +46,19 @@ func sweep(t *testing.T, s *Store) (names []string) {
 // contents are the keys of shared content and its marks.
 func (b *bucket) contents() string { return strings.Join(b.keysWith("/content/"), " ") }
 
-const megabyte = 1 << 20
-
 // TestReferences: content is there once, references have no bytes, and it stays
 // until the last of them is gone.
 func TestReferences(t *testing.T) {
 	b, time := clockedBucket(t)
 	s := b.sweeps(time)
-	content := noise(1, megabyte)
+	content := noise(1, chunk)
 	d := push(t, s, "a", content)
 	ok(t, s.LinkBlob(t.Context(), "a", "b", d))
 	push(t, s, "c", content)
 	key := "root/dir/.berth/content/sha256/" + d.Encoded()
 	for _, repo := range []string{"a", "b", "c"} {
 		object, _ := b.Object("root/dir/" + repo + "/blobs/sha256/" + d.Encoded())
-		if len(object.Data) > 0 || object.Metadata["berth-content"] != ".berth/content/sha256/"+d.Encoded() || object.Metadata["berth-size"] != "1048576" {
+		if len(object.Data) > 0 || object.Metadata["berth-content"] != ".berth/content/sha256/"+d.Encoded() || object.Metadata["berth-size"] != "131072" {
 			t.Errorf("%s has %d bytes and %v", repo, len(object.Data), object.Metadata)
 		}
 	}
@@ -115,7 +113,7 @@ func isMethod(method, text string) func(*http.Request) bool {
 // TestReferenceBesideSweep: at whatever step of a collection a reference is
 // made, its content can be read afterwards.
 func TestReferenceBesideSweep(t *testing.T) {
-	content := noise(2, megabyte)
+	content := noise(2, chunk)
 	d := oci.SHA256.FromBytes(content)
 	steps := map[string]func(*http.Request) bool{
 		"before the mark is looked at": isMethod("GET", "prefix=root%2Fdir%2F.berth%2Fcontent"),
@@ -159,7 +157,7 @@ func TestReferenceBesideSweep(t *testing.T) {
 
 // TestTwoCollectors: one that is behind does no harm to what the other spared.
 func TestTwoCollectors(t *testing.T) {
-	content := noise(3, megabyte)
+	content := noise(3, chunk)
 	b, time := clockedBucket(t)
 	s := b.sweeps(time)
 	d := push(t, s, "old", content)
@@ -171,7 +169,7 @@ func TestTwoCollectors(t *testing.T) {
 		// The reference comes after the list of the one that is behind; another
 		// collector sees it and spares the content, and only then is the
 		// reference's maker looking.
-		ok(t, s.putReference(t.Context(), "new", d, megabyte))
+		ok(t, s.putReference(t.Context(), "new", d, chunk))
 		sweep(t, s)
 		state, err := s.contentState(t.Context(), d)
 		if ok(t, err); !state.usable() {
@@ -189,7 +187,7 @@ func TestTwoCollectors(t *testing.T) {
 func TestContentGone(t *testing.T) {
 	b := newBucket(t, s3test.Options{})
 	s := b.replica()
-	content := noise(4, 6*megabyte)
+	content := noise(4, 6*chunk)
 	d := push(t, s, "a", content)
 	late := b.intrude(s, isMethod("PUT", "/new/blobs/"), func() { b.Delete("root/dir/.berth/content/sha256/" + d.Encoded()) })
 	id, err := late.CreateUpload(t.Context(), "new", oci.SHA256)
@@ -207,7 +205,7 @@ func TestContentGone(t *testing.T) {
 func TestForeign(t *testing.T) {
 	for name, where := range map[string]string{"another repository": "z/y", "its own store": "_blobstore", "known": "m"} {
 		b, time := clockedBucket(t)
-		content, lost := noise(5, megabyte), noise(6, 100)
+		content, lost := noise(5, chunk), noise(6, 100)
 		d, gone := oci.SHA256.FromBytes(content), oci.SHA256.FromBytes(lost)
 		at := func(repo string, d oci.Digest) string { return "root/dir/" + repo + "/blobs/sha256/" + d.Encoded() }
 		for _, repo := range []string{"a", "b", where} {
@@ -249,7 +247,7 @@ func TestForeign(t *testing.T) {
 func TestRestore(t *testing.T) {
 	b, time := clockedBucket(t)
 	s := b.replica()
-	small, large := noise(1, 100), noise(2, 7*megabyte)
+	small, large := noise(1, 100), noise(2, 7*chunk)
 	for _, repo := range []oci.Repo{"a", "b", "c/d"} {
 		push(t, s, repo, small)
 		push(t, s, repo, large)

@@ -13,7 +13,7 @@ import (
 )
 
 // sizes around those at which something changes.
-var sizes = []int{0, 1, smallBlob, smallBlob + 1, 5<<20 - 1, 5 << 20, 5<<20 + 1, 11 << 20}
+var sizes = []int{0, 1, smallBlob, smallBlob + 1, chunk - 1, chunk, chunk + 1, 5*chunk/2 + 3}
 
 // left fails where anything of an upload is left.
 func (b *bucket) left(t *testing.T) {
@@ -59,7 +59,7 @@ func TestChunks(t *testing.T) {
 		id, err := replicas[0].CreateUpload(t.Context(), "a", oci.SHA256)
 		ok(t, err)
 		for at := 0; at < size; {
-			n := min(1+random.IntN(4<<20), size-at)
+			n := min(1+random.IntN(4*chunk/5), size-at)
 			got, err := replicas[random.IntN(2)].AppendUpload(t.Context(), "a", id, int64(at), bytes.NewReader(content[at:at+n]))
 			ok(t, err)
 			if at += n; got != int64(at) {
@@ -85,22 +85,22 @@ func TestChunks(t *testing.T) {
 func TestOtherAlgorithm(t *testing.T) {
 	b := newBucket(t, s3test.Options{})
 	s := b.replica()
-	content := noise(7, 12<<20)
+	content := noise(7, 3*chunk)
 	id, err := s.CreateUpload(t.Context(), "a", oci.SHA512)
 	ok(t, err)
-	_, err = s.AppendUpload(t.Context(), "a", id, 0, bytes.NewReader(content[:7<<20]))
+	_, err = s.AppendUpload(t.Context(), "a", id, 0, bytes.NewReader(content[:3*chunk/2]))
 	ok(t, err)
 	d := oci.SHA256.FromBytes(content)
 	for range 2 {
-		_, err = s.FinishUpload(t.Context(), "a", id, d, 7<<20, bytes.NewReader(content[:5<<20]))
+		_, err = s.FinishUpload(t.Context(), "a", id, d, 3*chunk/2, bytes.NewReader(content[:3*chunk/2]))
 		wants(t, "wrong end", err, oci.ErrDigestInvalid)
 		info, err := s.StatUpload(t.Context(), "a", id)
 		ok(t, err)
-		if info.Size != 7<<20 {
+		if info.Size != 3*chunk/2 {
 			t.Fatalf("the session is at %d", info.Size)
 		}
 	}
-	_, err = s.FinishUpload(t.Context(), "a", id, d, 7<<20, bytes.NewReader(content[7<<20:]))
+	_, err = s.FinishUpload(t.Context(), "a", id, d, 3*chunk/2, bytes.NewReader(content[3*chunk/2:]))
 	ok(t, err)
 	reads(t, s, "a", content)
 	b.left(t)
@@ -122,17 +122,17 @@ func (failing) Read([]byte) (int, error) { return 0, errBroken }
 func TestBrokenReader(t *testing.T) {
 	b := newBucket(t, s3test.Options{})
 	s := b.replica()
-	content := noise(8, 12<<20)
+	content := noise(8, 3*chunk)
 	d := oci.SHA256.FromBytes(content)
 	id, err := s.CreateUpload(t.Context(), "a", oci.SHA256)
 	ok(t, err)
-	size, err := s.FinishUpload(t.Context(), "a", id, d, 0, broken(content[:7<<20]))
+	size, err := s.FinishUpload(t.Context(), "a", id, d, 0, broken(content[:3*chunk/2]))
 	wants(t, "broken", err, errBroken)
-	if size != 7<<20 {
+	if size != 3*chunk/2 {
 		t.Fatalf("kept are %d bytes", size)
 	}
 	s = b.replica()
-	_, err = s.FinishUpload(t.Context(), "a", id, oci.SHA256.FromBytes(content[:7<<20]), oci.AtEnd, nil)
+	_, err = s.FinishUpload(t.Context(), "a", id, oci.SHA256.FromBytes(content[:3*chunk/2]), oci.AtEnd, nil)
 	wants(t, "other digest than announced", err, oci.ErrDigestInvalid)
 	_, err = s.FinishUpload(t.Context(), "a", id, d, size, bytes.NewReader(content[size:]))
 	ok(t, err)
@@ -142,7 +142,7 @@ func TestBrokenReader(t *testing.T) {
 	// kept.
 	id, err = s.CreateUpload(t.Context(), "b", oci.SHA256)
 	ok(t, err)
-	size, err = s.FinishUpload(t.Context(), "b", id, d, 0, broken(content[:7<<20]))
+	size, err = s.FinishUpload(t.Context(), "b", id, d, 0, broken(content[:3*chunk/2]))
 	wants(t, "broken", err, errBroken)
 	info, statErr := s.StatUpload(t.Context(), "b", id)
 	ok(t, statErr)
@@ -164,12 +164,12 @@ func TestMismatch(t *testing.T) {
 	s := b.replica()
 	id, err := s.CreateUpload(t.Context(), "a", oci.SHA256)
 	ok(t, err)
-	_, err = s.FinishUpload(t.Context(), "a", id, oci.SHA256.FromString("other"), 0, bytes.NewReader(noise(1, 6<<20)))
+	_, err = s.FinishUpload(t.Context(), "a", id, oci.SHA256.FromString("other"), 0, bytes.NewReader(noise(1, 5*chunk/4)))
 	wants(t, "mismatch", err, oci.ErrDigestInvalid)
 	if keys := b.keysWith("sha256"); len(keys) > 0 || len(b.Uploads()) > 0 {
 		t.Fatalf("left are %q, and parts of %q", keys, b.Uploads())
 	}
-	content := noise(2, 6<<20)
+	content := noise(2, 5*chunk/4)
 	_, err = s.FinishUpload(t.Context(), "a", id, oci.SHA256.FromBytes(content), 0, bytes.NewReader(content))
 	ok(t, err)
 	reads(t, s, "a", content)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"hash"
 	"io"
 	"slices"
@@ -237,6 +238,9 @@ func (w *writer) addPart(etag string, size int64) {
 
 // upload is the multipart upload of the session, which it begins where needed.
 func (w *writer) upload(ctx context.Context) (s3lite.Upload, error) {
+	if w.Final {
+		return s3lite.Upload{}, oci.Errorf(oci.ErrUploadInvalid, "the upload was to be finished already, and takes no more; begin a new one")
+	}
 	if len(w.Parts) >= s3lite.MaxParts {
 		return s3lite.Upload{}, oci.Errorf(oci.ErrTooLarge, "the upload has %d parts, and a bucket takes no more; a larger chunksize makes room", s3lite.MaxParts)
 	}
@@ -265,14 +269,13 @@ func (w *writer) save(ctx context.Context) error {
 	if err := w.loadTail(ctx); err != nil {
 		return asStored(err)
 	}
-	if w.buf.n >= s3lite.MinPart {
+	if w.buf.n >= w.store.opts.minPart {
 		if err := w.flush(ctx); err != nil {
 			return asStored(err)
 		}
 	}
-	if err := w.store.save(ctx, w.name, w.session, &w.buf); err != nil {
-		return err
-	}
-	w.begun = false
-	return nil
+	err := w.store.save(ctx, w.name, w.session, &w.buf)
+	// Where it is not known what was written, the session may tell of the parts.
+	w.begun = w.begun && (errors.Is(err, oci.ErrRangeInvalid) || errors.Is(err, oci.ErrUploadUnknown))
+	return err
 }
