@@ -91,6 +91,13 @@ e2e-s3: build
 	cd scripts/e2e && export E2E_BINARY=$(CURDIR)/bin/berth; \
 	E2E_STORE=s3 $(E2E) ./spec && E2E_STORE=s3-plain $(E2E) ./clients
 
+# The same on MinIO, whose build takes some minutes: not a part of CI.
+.PHONY: test-s3
+test-s3: build
+	bash -c '. scripts/lib.sh; want_module minio github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c'
+	cd scripts/e2e && export E2E_BINARY=$(CURDIR)/bin/berth E2E_S3=minio; \
+	$(E2E) ./s3 && E2E_STORE=s3 $(E2E) ./spec
+
 bench: build
 	scripts/bench/run
 

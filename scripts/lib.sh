@@ -76,3 +76,22 @@ want_module() {
   retry timeout 1200 env GOBIN="$tools" GOFLAGS= CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' "$package" || return
   echo "$package" >"$mark"
 }
+
+# want_node NAME FOLDER installs what the package.json of a folder names into
+# tools, as its package-lock.json has it, unless that is there. Nothing of it is
+# built or run.
+want_node() {
+  local name=$1 folder=$2 at="$tools/$1"
+  if cmp -s "$folder/package-lock.json" "$at/package-lock.json" && [ -d "$at/node_modules" ]; then
+    return
+  fi
+  command -v npm >/dev/null || want_packages nodejs npm
+  echo "installing $name"
+  rm -rf "$at"
+  mkdir -p "$at"
+  cp "$folder/package.json" "$folder/package-lock.json" "$at/"
+  (cd "$at" && retry timeout 600 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null) || {
+    rm -rf "$at"
+    return 1
+  }
+}

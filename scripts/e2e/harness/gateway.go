@@ -8,16 +8,22 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
-// Gateway is a running versitygw: an S3 server that keeps its objects in
-// files.
+// Gateway is a running S3 server: versitygw, which keeps its objects in files,
+// or MinIO where E2E_S3 says "minio".
 type Gateway struct {
 	URL                          string
 	Bucket                       string
 	Region, AccessKey, SecretKey string
-	// Dir holds the bucket's objects as files.
+	// Dir holds the bucket's objects as files; of MinIO, in a form of its own.
 	Dir string
+	// Torn: the file system has no extended attributes, so that metadata lie in
+	// files of their own, and who reads an object that is being replaced may get
+	// the new ETag with the old content. One berth alone bears that.
+	Torn bool
 }
 
 // StartGateway starts an S3 server with an empty bucket on a free port of
@@ -29,17 +35,20 @@ func StartGateway(t testing.TB) *Gateway {
 		URL: "http://" + address, Bucket: "berth-test", Region: "us-east-1",
 		AccessKey: "e2e-access", SecretKey: "e2e-secret", Dir: filepath.Join(root, "data", "berth-test"),
 	}
-	for _, dir := range []string{g.Dir, filepath.Join(root, "meta")} {
+	meta := filepath.Join(root, "meta")
+	for _, dir := range []string{g.Dir, meta} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+	name, line := "minio", []string{"server", "--quiet", "--address", address, "--console-address", FreeAddress(t), filepath.Dir(g.Dir)}
+	if os.Getenv("E2E_S3") != name {
+		name, line = "versitygw", g.versity(address, meta)
+	}
 	log := &syncBuffer{}
-	// Metadata lies beside the files, not in extended attributes, which the
-	// file system of a test's folder may lack.
-	cmd := exec.Command(Tool(t, "versitygw"), "--port", address, "--access", g.AccessKey, "--secret", g.SecretKey,
-		"--region", g.Region, "--keep-alive", "--quiet", "posix", "--sidecar", filepath.Join(root, "meta"), filepath.Dir(g.Dir))
-	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, environment(t)
+	cmd := exec.Command(Tool(t, name), line...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(environment(t), "MINIO_ROOT_USER="+g.AccessKey, "MINIO_ROOT_PASSWORD="+g.SecretKey, "MINIO_UPDATE=off", "MINIO_BROWSER=off")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start of %v: %v", cmd.Args, err)
@@ -48,15 +57,30 @@ func StartGateway(t testing.TB) *Gateway {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("log of versitygw on %s:\n%s", address, tail(log.String(), 8000))
+			t.Logf("log of %s on %s:\n%s", name, address, tail(log.String(), 8000))
 		}
 	})
-	Eventually(t, "versitygw answers", func() error {
+	Eventually(t, name+" answers", func() error {
 		answer, err := (&http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}).Get(g.URL + "/")
 		if err != nil {
 			return fmt.Errorf("%w; its log:\n%s", err, log.String())
 		}
-		return answer.Body.Close()
+		if err := answer.Body.Close(); err != nil {
+			return err
+		}
+		if answer.StatusCode == http.StatusServiceUnavailable {
+			return fmt.Errorf("it says that it is not ready; its log:\n%s", log.String())
+		}
+		return nil
 	})
 	return g
+}
+
+// versity are the arguments of versitygw.
+func (g *Gateway) versity(address, meta string) []string {
+	line := []string{"--port", address, "--access", g.AccessKey, "--secret", g.SecretKey, "--region", g.Region, "--keep-alive", "--quiet", "posix"}
+	if g.Torn = unix.Setxattr(meta, "user.berth-e2e", []byte("x"), 0) != nil; g.Torn {
+		line = append(line, "--sidecar", meta)
+	}
+	return append(line, filepath.Dir(g.Dir))
 }

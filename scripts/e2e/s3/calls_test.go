@@ -171,8 +171,8 @@ func TestMultipart(t *testing.T) {
 	if want := []string{fmt.Sprint(1, first.ETag, first.Size), fmt.Sprint(2, second.ETag, second.Size), fmt.Sprint(3, last.ETag, last.Size)}; !slices.Equal(listed, want) {
 		t.Errorf("parts are %q, want %q", listed, want)
 	}
-	found := false
-	wants(t, "uploads", c.ListMultipartUploads(ctx, "big/", func(l s3lite.Upload) error { found = found || l.ID == u.ID && l.Key == u.Key; return nil }), nil)
+	found := false // MinIO lists those of one key only
+	wants(t, "uploads", c.ListMultipartUploads(ctx, u.Key, func(l s3lite.Upload) error { found = found || l.ID == u.ID && l.Key == u.Key; return nil }), nil)
 	if !found {
 		t.Error("the upload is not listed")
 	}

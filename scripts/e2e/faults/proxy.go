@@ -1,0 +1,172 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Kind is what happens to a request.
+type Kind int
+
+// The kinds of faults.
+const (
+	None     Kind = iota
+	Late          // it is forwarded after up to 50 ms
+	Error         // 500, and it is not forwarded
+	SlowDown      // 503 SlowDown, and it is not forwarded
+	Refused       // the connection ends, and it is not forwarded
+	Lost          // it is carried out, and the connection ends without an answer
+	Half          // the answer ends within its body
+	kinds
+)
+
+// Proxy is a running one. It ends with its test.
+type Proxy struct {
+	URL string
+
+	target string // host:port
+	client *http.Transport
+
+	mu   sync.Mutex // guards all below
+	rand *rand.Rand
+	rate float64 // of requests, from 0 to 1, that a fault strikes
+	seen map[string]int
+	hit  map[Kind]int
+}
+
+// Start starts a proxy of the server at an http URL on a free port of
+// 127.0.0.1. Its faults depend on the seed and the order of requests.
+func Start(t testing.TB, target string, seed uint64) *Proxy {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{
+		URL: "http://" + l.Addr().String(), target: u.Host, client: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
+		rand: rand.New(rand.NewPCG(seed, 0)), seen: map[string]int{}, hit: map[Kind]int{},
+	}
+	server := &http.Server{Handler: p}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = server.Serve(l) // until Close
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-ended
+		p.client.CloseIdleConnections()
+	})
+	return p
+}
+
+// SetRate sets the share of requests, from 0 to 1, that a fault strikes.
+func (p *Proxy) SetRate(rate float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = rate
+}
+
+// Hits tells how often each fault struck.
+func (p *Proxy) Hits() map[Kind]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.hit)
+}
+
+// Seen tells how many requests there were of each kind: a method, and "list"
+// behind it where a bucket is listed.
+func (p *Proxy) Seen() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.seen)
+}
+
+// choose notes a request, and decides what happens to it.
+func (p *Proxy) choose(r *http.Request) (Kind, time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	what := r.Method
+	if strings.Contains(r.URL.RawQuery, "list-type=") {
+		what += " list"
+	}
+	p.seen[what]++
+	if p.rand.Float64() >= p.rate {
+		return None, 0
+	}
+	kind := Kind(1 + p.rand.IntN(int(kinds)-1))
+	p.hit[kind]++
+	return kind, time.Duration(p.rand.IntN(50)) * time.Millisecond
+}
+
+// ServeHTTP forwards a request, or has it go wrong.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	kind, pause := p.choose(r)
+	switch kind {
+	case Error:
+		refuse(w, http.StatusInternalServerError, "InternalError")
+		return
+	case SlowDown:
+		refuse(w, http.StatusServiceUnavailable, "SlowDown")
+		return
+	case Refused:
+		panic(http.ErrAbortHandler)
+	case Late:
+		time.Sleep(pause)
+	}
+	answer, err := p.forward(r, kind == Lost)
+	if err != nil || kind == Lost {
+		if err == nil {
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+		}
+		panic(http.ErrAbortHandler)
+	}
+	defer answer.Body.Close()
+	maps.Copy(w.Header(), answer.Header)
+	w.WriteHeader(answer.StatusCode)
+	if kind == Half && answer.ContentLength > 1 {
+		_, _ = io.CopyN(w, answer.Body, answer.ContentLength/2)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	if _, err := io.Copy(w, answer.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// forward sends a request on as it is: its signature covers the Host. One that
+// has to be carried out is, whatever becomes of who sent it.
+func (p *Proxy) forward(r *http.Request, always bool) (*http.Response, error) {
+	ctx := r.Context()
+	if always {
+		ctx = context.WithoutCancel(ctx)
+	}
+	out := r.Clone(ctx)
+	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", p.target, ""
+	out.Host = r.Host
+	if r.ContentLength == 0 {
+		out.Body = nil
+	}
+	return p.client.RoundTrip(out)
+}
+
+func refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>the test refuses it</Message></Error>", code)
+}
