@@ -95,7 +95,7 @@ func (f *Faults) Calls(method string) int {
 
 // call carries out a call, or not.
 func (f *Faults) call(method string, do func() error) error {
-	when, fault, after := f.begin(method)
+	when, after, fault := f.begin(method)
 	defer after()
 	if when == Before || when == Later {
 		return fault
@@ -108,7 +108,7 @@ func (f *Faults) call(method string, do func() error) error {
 
 // send is call for a method without results, which may happen Later.
 func (f *Faults) send(method string, do func() error) error {
-	when, fault, after := f.begin(method)
+	when, after, fault := f.begin(method)
 	defer after()
 	switch when {
 	case Before:
@@ -132,7 +132,7 @@ func (f *Faults) send(method string, do func() error) error {
 }
 
 // begin decides what becomes of a call; after is to be called when it ends.
-func (f *Faults) begin(method string) (when When, fault error, after func()) {
+func (f *Faults) begin(method string) (when When, after func(), fault error) {
 	f.mu.Lock()
 	f.calls[method]++
 	if f.decide != nil {
@@ -145,10 +145,10 @@ func (f *Faults) begin(method string) (when When, fault error, after func()) {
 		hook()
 	}
 	if around == nil {
-		return when, fault, func() {}
+		return when, func() {}, fault
 	}
 	around(method)
-	return when, fault, func() { around(method) }
+	return when, func() { around(method) }, fault
 }
 
 // StatBlob implements oci.Blobs.

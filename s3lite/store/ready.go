@@ -84,11 +84,11 @@ func (s *Store) probe(ctx context.Context) (*standing, error) {
 		if !kept {
 			s.opts.Log.Warn("the bucket's server keeps no conditions of writes: one process can write here at a time, and others only read",
 				"root", s.keys.root, "condition", fmt.Sprintf("%+v", condition))
-			return out, s.noteShared(ctx, out, content)
+			return out, s.noteShared(ctx, out)
 		}
 	}
 	out.honest = true
-	return out, s.noteShared(ctx, out, content)
+	return out, s.noteShared(ctx, out)
 }
 
 // keeps tries a condition that cannot hold.
@@ -108,7 +108,7 @@ func (s *Store) keeps(ctx context.Context, content []byte, condition s3lite.PutO
 
 // noteShared sees to it that store.json tells of references before there is
 // one.
-func (s *Store) noteShared(ctx context.Context, out *standing, content []byte) error {
+func (s *Store) noteShared(ctx context.Context, out *standing) error {
 	if out.Shared || !s.opts.Dedupe {
 		return nil
 	}

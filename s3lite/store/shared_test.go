@@ -133,10 +133,10 @@ func TestReferenceBesideSweep(t *testing.T) {
 				ok(t, b.replica(func(o *Options) { o.Dedupe = false }).PutBlob(t.Context(), "full", d, content))
 				push(t, other, "old", content)
 				ok(t, other.DeleteBlob(t.Context(), "old", d))
-				s := other
 				for i := range 4 {
 					time.advance(2 * condemnedFor)
-					if s = other; i == round {
+					s := other
+					if i == round {
 						s = b.intrude(other, match, func() { refer(t, other) })
 					}
 					sweep(t, s)
