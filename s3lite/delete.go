@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"berth/s3lite/wire"
 	"berth/s3lite/xmlscan"
@@ -26,6 +27,28 @@ func (c *Client) DeleteObject(ctx context.Context, key, ifMatch string) error {
 		return nil
 	}
 	return err
+}
+
+// DeleteObjectWithin removes an object, if the service gets the request before
+// the time is over that left tells, rounded up to a second: later it refuses it,
+// whatever held it up. It needs credentials, and ServerTime called once before.
+// A request that may have been carried out is not repeated. Errors: ErrTooLate,
+// ErrOutcomeUnknown.
+func (c *Client) DeleteObjectWithin(ctx context.Context, key string, left func() time.Duration) error {
+	err := c.run(ctx, call{op: "DeleteObject", method: http.MethodDelete, key: key, once: true, within: left})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// ServerTime asks what time it is by the service's clock, in whole seconds.
+func (c *Client) ServerTime(ctx context.Context) (now time.Time, err error) {
+	err = c.run(ctx, call{op: "HeadBucket", method: http.MethodHead, read: func(h http.Header, _ io.Reader) error {
+		now, err = http.ParseTime(h.Get("Date"))
+		return err
+	}})
+	return now, err
 }
 
 // MaxDelete is how many keys one request removes.

@@ -33,6 +33,8 @@ var (
 	// ErrOutcomeUnknown: a write that must not be done twice may have been
 	// carried out. Read what is there.
 	ErrOutcomeUnknown = wire.ErrOutcomeUnknown
+	// ErrTooLate: the time for the request was over before it could be sent.
+	ErrTooLate = wire.ErrTooLate
 	// ErrStalled: for the time of Options.Stall, nothing moved.
 	ErrStalled = wire.ErrStalled
 	// ErrBody: the source of a request's body failed or ended early.

@@ -3,17 +3,19 @@ package store
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"berth/oci"
+	"berth/oci/ocitest"
 	"berth/s3lite/s3test"
 )
 
 // holds fails unless a lease is got, or not.
-func holds(t *testing.T, what string, l *Lease, want bool) {
+func holds(t *testing.T, what string, l *lease, want bool) {
 	t.Helper()
-	got, err := l.Try(t.Context())
-	if ok(t, err); got != want || l.Held() != want {
-		t.Fatalf("%s: got it: %v, held: %v", what, got, l.Held())
+	got, err := l.try(t.Context())
+	if ok(t, err); got != want || l.held() != want {
+		t.Fatalf("%s: got it: %v, held: %v", what, got, l.held())
 	}
 }
 
@@ -30,7 +32,7 @@ func TestLease(t *testing.T) {
 					s.about.Store(&standing{})
 				}
 			}
-			one, two := first.NewLease("gc", restoreLife), second.NewLease("gc", restoreLife)
+			one, two := first.newLease("gc", restoreLife), second.newLease("gc", restoreLife)
 			holds(t, "the first", one, true)
 			holds(t, "the second", two, false)
 			for range 5 { // renewed in time
@@ -39,18 +41,53 @@ func TestLease(t *testing.T) {
 				holds(t, "the other", two, false)
 			}
 			time.advance(restoreLife * 5 / 6)
-			if one.Held() {
+			if one.held() {
 				t.Error("held without a margin")
 			}
 			holds(t, "too early", two, false)
 			time.advance(restoreLife / 6)
 			holds(t, "in time", two, true)
 			holds(t, "the one that slept", one, false)
-			ok(t, one.Release(t.Context()))
+			ok(t, one.release(t.Context()))
 			holds(t, "who has it still", two, true)
-			ok(t, two.Release(t.Context()))
+			ok(t, two.release(t.Context()))
 			holds(t, "after it was given back", one, true)
 		})
+	}
+}
+
+// TestLeases runs the suite of all that give leases.
+func TestLeases(t *testing.T) {
+	ocitest.Leases(t, func(t *testing.T) ocitest.LeaseWorld {
+		b, time := clockedBucket(t)
+		return ocitest.LeaseWorld{Open: func() oci.Leaser { return b.sweeps(time) }, Pass: time.advance, Term: restoreLife}
+	})
+}
+
+// TestDeleteBefore: a deletion that is held up on its way is refused, and one
+// whose answer is lost is not told to be over.
+func TestDeleteBefore(t *testing.T) {
+	clock := newClock()
+	b := strictBucket(t, s3test.Options{Now: clock.now})
+	s := b.sweeps(clock)
+	content := noise(1, chunk)
+	d := push(t, s, "a", content)
+	end := func() time.Time { return clock.now().Add(5 * time.Second) }
+	slow := b.intrude(s, isMethod("DELETE", "X-Amz-Expires"), func() { clock.advance(5*time.Second + lateness) })
+	if err := slow.DeleteBlobsBefore(t.Context(), "a", []oci.Digest{d}, end()); err == nil {
+		t.Error("a deletion that was held up succeeds")
+	}
+	reads(t, s, "a", content)
+	b.Fail(s3test.Fault{Op: "DeleteObject", Cut: true})
+	if err := s.DeleteBlobsBefore(t.Context(), "a", []oci.Digest{d}, end()); err == nil {
+		t.Error("a deletion whose answer was lost is told to be over")
+	}
+	ok(t, s.DeleteBlobsBefore(t.Context(), "a", []oci.Digest{d}, end()))
+	_, err := s.StatBlob(t.Context(), "a", d)
+	wants(t, "deleted", err, oci.ErrBlobUnknown)
+	now, err := s.StoreTime(t.Context())
+	if ok(t, err); now.Sub(clock.now()).Abs() > time.Minute {
+		t.Errorf("the bucket's time is %v, ours %v", now, clock.now())
 	}
 }
 
@@ -59,10 +96,10 @@ func TestLeaseRace(t *testing.T) {
 	b := newBucket(t, s3test.Options{})
 	other := b.replica()
 	ok(t, other.ready(t.Context()))
-	two := other.NewLease("gc", restoreLife)
+	two := other.newLease("gc", restoreLife)
 	s := b.intrude(b.replica(), isMethod("PUT", "/leases/gc"), func() { holds(t, "the quicker", two, true) })
 	ok(t, s.ready(t.Context()))
-	holds(t, "the slower", s.NewLease("gc", restoreLife), false)
+	holds(t, "the slower", s.newLease("gc", restoreLife), false)
 	holds(t, "the quicker", two, true)
 }
 

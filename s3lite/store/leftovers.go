@@ -27,19 +27,32 @@ func (s *Store) RemoveLeftovers(ctx context.Context, dry bool, fn func(name stri
 			return err
 		}
 	}
-	for _, step := range []func(context.Context, bool, func(string, int64) error) error{s.removeParts, s.removeData, s.sweep} {
-		if err := step(ctx, dry, fn); err != nil {
+	now, err := s.StoreTime(ctx)
+	if err != nil {
+		return err
+	}
+	r := round{s, now, dry, fn}
+	for _, step := range []func(context.Context) error{r.removeParts, r.removeData, r.sweep} {
+		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// round is one look for what nobody needs any more.
+type round struct {
+	*Store
+	now  time.Time // by the bucket's clock, which dates what lies there
+	dry  bool
+	told func(name string, size int64) error
+}
+
 // removeParts ends uploads in parts that are old and belong to no session.
-func (s *Store) removeParts(ctx context.Context, dry bool, fn func(string, int64) error) error {
+func (r round) removeParts(ctx context.Context) error {
 	var old []s3lite.Upload
-	err := s.client.ListMultipartUploads(ctx, s.keys.root, func(u s3lite.Upload) error {
-		if s.opts.Now().Sub(u.Initiated) >= abandonedAfter {
+	err := r.client.ListMultipartUploads(ctx, r.keys.root, func(u s3lite.Upload) error {
+		if r.now.Sub(u.Initiated) >= abandonedAfter {
 			old = append(old, u)
 		}
 		return nil
@@ -50,7 +63,7 @@ func (s *Store) removeParts(ctx context.Context, dry bool, fn func(string, int64
 	if err != nil || len(old) == 0 {
 		return asStored(err)
 	}
-	named, err := s.namedUploads(ctx)
+	named, err := r.namedUploads(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,17 +72,17 @@ func (s *Store) removeParts(ctx context.Context, dry bool, fn func(string, int64
 			continue
 		}
 		var size int64
-		err := s.client.ListParts(ctx, u, 0, func(p s3lite.Part) error {
+		err := r.client.ListParts(ctx, u, 0, func(p s3lite.Part) error {
 			size += p.Size
 			return nil
 		})
-		if err == nil && !dry {
-			err = s.client.AbortMultipartUpload(ctx, u)
+		if err == nil && !r.dry {
+			err = r.client.AbortMultipartUpload(ctx, u)
 		}
 		if err != nil && !errors.Is(err, s3lite.ErrNoSuchUpload) {
 			return asStored(err)
 		}
-		if err := fn(fmt.Sprintf("parts of an upload to %s", s.relative(u.Key)), size); err != nil {
+		if err := r.told(fmt.Sprintf("parts of an upload to %s", r.relative(u.Key)), size); err != nil {
 			return err
 		}
 	}
@@ -96,22 +109,22 @@ func (s *Store) namedUploads(ctx context.Context) (ids []string, err error) {
 }
 
 // removeData removes objects of sessions that are over.
-func (s *Store) removeData(ctx context.Context, dry bool, fn func(string, int64) error) error {
-	err := s.client.Walk(ctx, s.keys.allSessions(), "", func(o s3lite.Info) error {
-		repo, id, data := s.keys.parseSession(o.Key)
-		if !data || s.opts.Now().Sub(o.Modified) < abandonedAfter {
+func (r round) removeData(ctx context.Context) error {
+	err := r.client.Walk(ctx, r.keys.allSessions(), "", func(o s3lite.Info) error {
+		repo, id, data := r.keys.parseSession(o.Key)
+		if !data || r.now.Sub(o.Modified) < abandonedAfter {
 			return nil
 		}
-		_, err := s.StatUpload(ctx, repo, id)
+		_, err := r.StatUpload(ctx, repo, id)
 		if !errors.Is(err, oci.ErrUploadUnknown) {
 			return err
 		}
-		if !dry {
-			if err := s.client.DeleteObject(ctx, o.Key, ""); err != nil {
+		if !r.dry {
+			if err := r.client.DeleteObject(ctx, o.Key, ""); err != nil {
 				return err
 			}
 		}
-		return fn(fmt.Sprintf("the content of upload %s", id), o.Size)
+		return r.told(fmt.Sprintf("the content of upload %s", id), o.Size)
 	})
 	return asStored(err)
 }

@@ -137,7 +137,7 @@ func (s *Store) inhabited(ctx context.Context) (bool, error) {
 
 // writeAlone makes sure that no other process writes. Errors: ErrUnavailable.
 func (s *Store) writeAlone(ctx context.Context) error {
-	held, err := s.writerLease.Try(ctx)
+	held, err := s.writerLease.try(ctx)
 	if err == nil && !held {
 		err = oci.Errorf(oci.ErrUnavailable, "another process writes to this bucket, whose server keeps no conditions of writes; write through that one, or stop it")
 	}

@@ -34,7 +34,7 @@ const (
 
 // restoreAll makes objects of all references, as often as it has to be tried.
 func (s *Store) restoreAll(ctx context.Context) {
-	lease := s.NewLease("restore", restoreLife)
+	lease := s.newLease("restore", restoreLife)
 	for wait := restoreDelay; s.opts.Sleep(ctx, wait) == nil; wait = restoreAgain {
 		done, err := s.restoreRound(ctx, lease)
 		if done || ctx.Err() != nil {
@@ -48,7 +48,7 @@ func (s *Store) restoreAll(ctx context.Context) {
 
 // restoreRound is one round, if no other process is at it and there is
 // something to do.
-func (s *Store) restoreRound(ctx context.Context, lease *Lease) (done bool, err error) {
+func (s *Store) restoreRound(ctx context.Context, lease *lease) (done bool, err error) {
 	content, etag, err := s.read(ctx, s.keys.about())
 	if err != nil || etag == "" {
 		return err == nil, asStored(err)
@@ -60,14 +60,14 @@ func (s *Store) restoreRound(ctx context.Context, lease *Lease) (done bool, err 
 	if err := s.ready(ctx); err != nil {
 		return false, err
 	}
-	held, err := lease.Try(ctx)
+	held, err := lease.try(ctx)
 	if err != nil || !held {
 		return false, err
 	}
 	defer func() {
 		after, cancel := afterwards(ctx)
 		defer cancel()
-		err = errors.Join(err, lease.Release(after))
+		err = errors.Join(err, lease.release(after))
 	}()
 	if err := s.restoreFrom(ctx, lease); err != nil {
 		return false, err
@@ -86,7 +86,7 @@ func (s *Store) restoreRound(ctx context.Context, lease *Lease) (done bool, err 
 var errLeaseLost = errors.New("another process has taken over")
 
 // restoreFrom goes on where the last round stood.
-func (s *Store) restoreFrom(ctx context.Context, lease *Lease) error {
+func (s *Store) restoreFrom(ctx context.Context, lease *lease) error {
 	text, err := s.LoadNote(restoreNote, smallBlob)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func (s *Store) restoreFrom(ctx context.Context, lease *Lease) error {
 }
 
 // restoreRepo makes objects of a repository's references.
-func (s *Store) restoreRepo(ctx context.Context, repo oci.Repo, lease *Lease) (count int, err error) {
+func (s *Store) restoreRepo(ctx context.Context, repo oci.Repo, lease *lease) (count int, err error) {
 	for _, a := range []oci.Algorithm{oci.SHA256, oci.SHA512} {
 		prefix := s.keys.blobs(repo, a)
 		err := s.client.Walk(ctx, prefix, "", func(o s3lite.Info) error {
@@ -118,7 +118,7 @@ func (s *Store) restoreRepo(ctx context.Context, repo oci.Repo, lease *Lease) (c
 			if !ok || o.Size > 0 || isEmpty(d) {
 				return nil
 			}
-			if held, err := lease.Try(ctx); err != nil || !held {
+			if held, err := lease.try(ctx); err != nil || !held {
 				return errors.Join(errLeaseLost, err)
 			}
 			count++

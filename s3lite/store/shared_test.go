@@ -20,11 +20,13 @@ type clock struct {
 
 func (c *clock) now() time.Time { return c.start.Add(time.Duration(c.ahead.Load())) }
 
+func newClock() *clock { return &clock{start: time.Now()} }
+
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // clockedBucket is a server by a clock that the test moves.
 func clockedBucket(t *testing.T) (*bucket, *clock) {
-	c := &clock{start: time.Now()}
+	c := newClock()
 	return newBucket(t, s3test.Options{Now: c.now}), c
 }
 
@@ -253,7 +255,7 @@ func TestRestore(t *testing.T) {
 		push(t, s, repo, large)
 	}
 	plain := b.replica(func(o *Options) { o.Dedupe = false })
-	lease := plain.NewLease("restore", restoreLife)
+	lease := plain.newLease("restore", restoreLife)
 	b.Fail(s3test.Fault{Op: "CreateMultipartUpload", Key: "root/dir/c/", Times: -1, Status: 403, Code: "AccessDenied"})
 	done, err := plain.restoreRound(t.Context(), lease)
 	if err == nil || done {

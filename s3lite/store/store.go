@@ -22,7 +22,7 @@ type Store struct {
 	probing keyed[struct{}]
 	// writerLease is held where the server keeps no conditions, and alone makes
 	// writers of this process wait for each other there.
-	writerLease *Lease
+	writerLease *lease
 	alone       sync.Mutex
 
 	known    *recent[oci.Repo, bool]       // repositories that are visible
@@ -31,6 +31,9 @@ type Store struct {
 	located  *recent[oci.Digest, place]    // content that was looked for
 	nowhere  *recent[oci.Digest, bool]     // and not found
 	sessions *recent[sessionID, *session]  // as they were written last
+
+	leasing sync.Mutex // guards leases
+	leases  map[string]*lease
 
 	sweeping  sync.Mutex // guards sweptUpTo
 	sweptUpTo string     // where the next sweep begins; "" at the beginning
@@ -63,6 +66,7 @@ func New(o Options) (*Store, error) {
 	}
 	s := &Store{
 		opts: o, client: o.Client, keys: newKeys(o.Root), memory: memory{size: o.UploadMemory},
+		leases:   map[string]*lease{},
 		known:    newRecent[oci.Repo, bool](reposKnown, knownFor, o.Now),
 		indexes:  newRecent[oci.Repo, knownIndex](reposKnown, 0, o.Now),
 		refs:     newRecent[blobID, holding](refsKept, refsFor, o.Now),
@@ -70,7 +74,7 @@ func New(o Options) (*Store, error) {
 		nowhere:  newRecent[oci.Digest, bool](locationsKept, soughtAgain, o.Now),
 		sessions: newRecent[sessionID, *session](sessionsKept, 0, o.Now),
 	}
-	s.writerLease = s.NewLease("writer", writerLife)
+	s.writerLease = s.newLease("writer", writerLife)
 	return s, nil
 }
 
@@ -83,7 +87,7 @@ func (s *Store) Run(ctx context.Context) error {
 		wg.Go(func() { s.restoreAll(ctx) })
 	}
 	for s.opts.Sleep(ctx, writerLife/3) == nil {
-		if known := s.about.Load(); known == nil || known.honest || !s.writerLease.Held() {
+		if known := s.about.Load(); known == nil || known.honest || !s.writerLease.held() {
 			continue
 		}
 		if err := s.writeAlone(ctx); err != nil && ctx.Err() == nil {
@@ -92,7 +96,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	after, cancel := afterwards(ctx)
 	defer cancel()
-	if err := s.writerLease.Release(after); err != nil {
+	if err := s.writerLease.release(after); err != nil {
 		s.opts.Log.Warn("the right to write to the bucket could not be given back", "error", err)
 	}
 	return nil

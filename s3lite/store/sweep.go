@@ -51,18 +51,17 @@ type candidate struct {
 	wanted   bool
 }
 
-// sweep removes shared content without a reference, and calls fn for each; dry,
-// it only tells.
-func (s *Store) sweep(ctx context.Context, dry bool, fn func(name string, size int64) error) error {
-	found, err := s.candidates(ctx)
+// sweep removes shared content without a reference.
+func (r round) sweep(ctx context.Context) error {
+	found, err := r.candidates(ctx)
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	if err := s.findReferences(ctx, found); err != nil {
+	if err := r.findReferences(ctx, found); err != nil {
 		return err
 	}
 	for _, d := range slices.Sorted(maps.Keys(found)) {
-		err := s.judge(ctx, d, found[d], dry, fn)
+		err := r.judge(ctx, d, found[d])
 		if errors.Is(err, errStale) {
 			continue // another process judges it, too
 		}
@@ -74,32 +73,31 @@ func (s *Store) sweep(ctx context.Context, dry bool, fn func(name string, size i
 }
 
 // judge does with one candidate what is to be done now. Errors: errStale.
-func (s *Store) judge(ctx context.Context, d oci.Digest, c *candidate, dry bool, fn func(string, int64) error) error {
-	now := s.opts.Now()
-	old := !c.marked.IsZero() && now.Sub(c.marked) >= condemnedFor
+func (r round) judge(ctx context.Context, d oci.Digest, c *candidate) error {
+	old := !c.marked.IsZero() && r.now.Sub(c.marked) >= condemnedFor
 	switch {
 	case c.modified.IsZero(): // the mark of content that is gone
-		if (old || c.marked.IsZero()) && !dry {
-			return s.pardon(ctx, d, c)
+		if (old || c.marked.IsZero()) && !r.dry {
+			return r.pardon(ctx, d, c)
 		}
 	case c.wanted:
-		if c.mark != "" && !dry {
-			return s.pardon(ctx, d, c)
+		if c.mark != "" && !r.dry {
+			return r.pardon(ctx, d, c)
 		}
 	case c.marked.IsZero():
-		if now.Sub(c.modified) >= youngContent && !dry {
-			return s.condemn(ctx, d, c)
+		if r.now.Sub(c.modified) >= youngContent && !r.dry {
+			return r.condemn(ctx, d, c)
 		}
 	case old:
-		if !dry {
-			if err := s.condemn(ctx, d, c); err != nil {
+		if !r.dry {
+			if err := r.condemn(ctx, d, c); err != nil {
 				return err
 			}
-			if err := s.client.DeleteObject(ctx, s.keys.content(d), ""); err != nil {
+			if err := r.client.DeleteObject(ctx, r.keys.content(d), ""); err != nil {
 				return asStored(err)
 			}
 		}
-		return fn(fmt.Sprintf("shared content %s, which no repository refers to", d), c.size)
+		return r.told(fmt.Sprintf("shared content %s, which no repository refers to", d), c.size)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -72,6 +73,7 @@ func (c *Client) attempt(parent context.Context, r *Request) (*http.Response, ex
 		}
 		return fail(err)
 	}
+	c.observe(resp.Header)
 	resp.Body = &answer{ReadCloser: resp.Body, ctx: ctx, watch: w, left: resp.ContentLength}
 	if x.err = c.read(r, resp); x.err != nil {
 		_ = resp.Body.Close()
@@ -116,6 +118,11 @@ func (c *Client) prepare(ctx context.Context, r *Request, x *exchange, w *watch)
 		if x.used, err = c.o.Credentials.Get(ctx); err != nil {
 			return nil, nil, &credentialsError{err}
 		}
+	}
+	if r.Within != nil {
+		return req, nil, c.bound(req, r, place, x.used)
+	}
+	if c.o.Credentials != nil {
 		x.signed = c.Now()
 		seed = sigv4.Sign(req, x.used, sigv4.Scope{Region: place.Region, Service: c.o.Service}, payload, x.signed)
 	}
@@ -131,6 +138,28 @@ func (c *Client) prepare(ctx context.Context, r *Request, x *exchange, w *watch)
 	}
 	req.Body, req.ContentLength = body, body.left
 	return req, body, nil
+}
+
+// ErrTooLate: no time is left in which the service may take the request, or
+// none can be set.
+var ErrTooLate = errors.New("the time for the request is over")
+
+// bound signs a request without a body so that it is good for no longer than it
+// may be.
+func (c *Client) bound(req *http.Request, r *Request, place Place, creds sigv4.Credentials) error {
+	now, known := c.ServiceTime()
+	left := r.Within()
+	switch {
+	case c.o.Credentials == nil || r.Body != nil:
+		return fmt.Errorf("%w: only a signed request without a body can have one", ErrTooLate)
+	case !known:
+		return fmt.Errorf("%w: the service has not told what time it is", ErrTooLate)
+	case left <= 0:
+		return ErrTooLate
+	}
+	seconds := (left + time.Second - 1).Truncate(time.Second)
+	req.URL = sigv4.Presign(r.Method, &place.URL, creds, sigv4.Scope{Region: place.Region, Service: c.o.Service}, seconds, now)
+	return nil
 }
 
 // payload tells how a body is signed: by its hash where that is known, not at

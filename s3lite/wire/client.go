@@ -51,6 +51,8 @@ type Options struct {
 type Client struct {
 	o    Options
 	skew atomic.Int64 // nanoseconds by which the service's clock is ahead
+	// dated is that by the latest answer's date; nil before the first.
+	dated atomic.Pointer[time.Duration]
 }
 
 // New makes a client.
@@ -84,6 +86,25 @@ func setDefault[T comparable](field *T, value T) {
 // Now is the time by the service's clock, as far as it is known.
 func (c *Client) Now() time.Time { return c.o.Clock.Now().Add(time.Duration(c.skew.Load())) }
 
+// ServiceTime is the time by the service's clock, as the latest answer has told
+// it; false before there was one that did. It is behind by a second at most, and
+// what that answer was on its way.
+func (c *Client) ServiceTime() (time.Time, bool) {
+	ahead := c.dated.Load()
+	if ahead == nil {
+		return time.Time{}, false
+	}
+	return c.o.Clock.Now().Add(*ahead), true
+}
+
+// observe reads the date of an answer.
+func (c *Client) observe(h http.Header) {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		ahead := date.Sub(c.o.Clock.Now())
+		c.dated.Store(&ahead)
+	}
+}
+
 // Place is where a request goes.
 type Place struct {
 	// URL has the path already encoded, in RawPath too where they differ.
@@ -103,6 +124,13 @@ type Request struct {
 	Once bool
 	// Slow: the service may work for minutes before it answers.
 	Slow bool
+	// Within, where it is not nil, is asked before each attempt for how long
+	// from then on the service may take the request, rounded up to a second:
+	// later it refuses it, however long the request was on its way. So it is
+	// signed in its query, which needs credentials, and by the service's clock,
+	// which an earlier answer has told (ServiceTime). Nothing is sent any more
+	// when no time is left.
+	Within func() time.Duration
 	// Moved is told of a redirect, or of a region that is wrong; it tells
 	// whether Place has changed for it. May be nil.
 	Moved func(*Error) bool

@@ -83,7 +83,7 @@ func transient(e *Error) bool {
 
 // permanent tells whether what cut an exchange short would do so again.
 func permanent(err error) bool {
-	for _, kind := range []error{ErrBody, xmlscan.ErrSyntax, xmlscan.ErrTooLarge, context.Canceled, context.DeadlineExceeded} {
+	for _, kind := range []error{ErrBody, ErrTooLate, xmlscan.ErrSyntax, xmlscan.ErrTooLarge, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, kind) {
 			return true
 		}
