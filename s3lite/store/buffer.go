@@ -20,7 +20,9 @@ type memory struct {
 	mu      sync.Mutex // guards all below
 	taken   int64
 	waiting []*waiter
-	free    []*slab // kept while anybody holds memory
+	free    []*slab // kept until trim finds that nobody used memory
+	used    bool    // since the last trim
+	made    int     // slabs that were allocated, for tests
 }
 
 type slab [slabSize]byte
@@ -63,9 +65,19 @@ func (m *memory) release(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.taken -= n
-	if m.admit(); m.taken == 0 {
+	m.used = true
+	m.admit()
+}
+
+// trim lets go of the slabs, where nobody has held memory since it was called
+// last.
+func (m *memory) trim() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.taken == 0 && !m.used {
 		m.free = nil
 	}
+	m.used = false
 }
 
 // admit lets those in for whom there is room; m.mu is held.
@@ -85,6 +97,7 @@ func (m *memory) slab() *slab {
 		m.free = m.free[:n-1]
 		return s
 	}
+	m.made++
 	return new(slab)
 }
 
@@ -127,16 +140,21 @@ func (b *buffer) Write(p []byte) (int, error) {
 
 // ReadAt implements io.ReaderAt.
 func (b *buffer) ReadAt(p []byte, off int64) (int, error) {
-	done := 0
-	for done < len(p) && off < b.n {
-		n := copy(p[done:], b.slabs[off/slabSize][off%slabSize:min(slabSize, b.n-off/slabSize*slabSize)])
+	n := b.readUpTo(p, off, b.n)
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// readUpTo copies bytes from an offset on, and none from end on.
+func (b *buffer) readUpTo(p []byte, off, end int64) (done int) {
+	for done < len(p) && off < end {
+		n := copy(p[done:], b.slabs[off/slabSize][off%slabSize:min(slabSize, end-off/slabSize*slabSize)])
 		off += int64(n)
 		done += n
 	}
-	if done < len(p) {
-		return done, io.EOF
-	}
-	return done, nil
+	return done
 }
 
 // body is all that the buffer holds.
@@ -147,6 +165,13 @@ func (b *buffer) bytes() []byte {
 	p := make([]byte, b.n)
 	_, _ = b.ReadAt(p, 0)
 	return p
+}
+
+// grow makes room for n bytes in all, so that no slab is added before.
+func (b *buffer) grow(n int64) {
+	for int64(len(b.slabs))*slabSize < n {
+		b.slabs = append(b.slabs, b.memory.slab())
+	}
 }
 
 // cut drops what is behind n bytes.

@@ -25,7 +25,7 @@ func pushOf(content []byte) func(*testing.T, *Store) error {
 		if err != nil {
 			return err
 		}
-		_, err = s.FinishUpload(t.Context(), "a", id, oci.SHA256.FromBytes(content), 0, bytes.NewReader(content))
+		_, err = s.FinishUpload(t.Context(), "a", id, oci.SHA256.FromBytes(content), 0, known{bytes.NewReader(content)})
 		return err
 	}
 }

@@ -33,7 +33,7 @@ type record struct {
 	// Hash is the state of the running hash of all that has arrived.
 	Hash []byte `json:"hash"`
 	// Key is where Upload, a multipart upload, makes an object of Parts,
-	// without the root. "" before the first part.
+	// without the root. "" before the first part was begun.
 	Key    string     `json:"key,omitempty"`
 	Upload string     `json:"upload,omitempty"`
 	Parts  []partNote `json:"parts,omitempty"`
@@ -152,7 +152,7 @@ func parseRecord(text []byte, tail int64) (r record, err error) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return r, err
 	}
-	bad := r.Version != 1 || r.Tail != tail || len(r.Parts) > s3lite.MaxParts || (len(r.Parts) > 0) != (r.Upload != "" && r.Key != "")
+	bad := r.Version != 1 || r.Tail != tail || len(r.Parts) > s3lite.MaxParts || len(r.Parts) > 0 && r.Upload == "" || (r.Key == "") != (r.Upload == "")
 	for _, p := range r.Parts {
 		bad = bad || p.Size <= 0 || p.Size > s3lite.MaxPart || p.ETag == ""
 	}

@@ -79,7 +79,8 @@ func New(o Options) (*Store, error) {
 }
 
 // Run does the store's work in the background until ctx ends: it keeps what
-// this process holds alone, and without dedupe makes what was shared whole.
+// this process holds alone, lets go of memory that no upload needs, and without
+// dedupe makes what was shared whole.
 func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -87,6 +88,7 @@ func (s *Store) Run(ctx context.Context) error {
 		wg.Go(func() { s.restoreAll(ctx) })
 	}
 	for s.opts.Sleep(ctx, writerLife/3) == nil {
+		s.memory.trim()
 		if known := s.about.Load(); known == nil || known.honest || !s.writerLease.held() {
 			continue
 		}

@@ -160,8 +160,13 @@ func (w *writer) receive(ctx context.Context, r io.Reader) error {
 		}
 		_, _ = w.hash.Write(one[:])
 		_, _ = w.buf.Write(one[:])
-		if end == nil {
-			end = w.fill(r)
+		if end == nil && w.fillsPart(r) {
+			var err error
+			if end, err = w.pass(ctx, r); err != nil {
+				return errStore{err}
+			}
+		} else if end == nil {
+			end = w.fill(r, nil)
 		}
 		w.Tail = w.buf.n
 		if end != nil {
@@ -172,8 +177,9 @@ func (w *writer) receive(ctx context.Context, r io.Reader) error {
 	return endOf(end)
 }
 
-// fill reads until the buffer has a part, or r ends.
-func (w *writer) fill(r io.Reader) error {
+// fill reads until the buffer has a part, or r ends. told is called with how
+// much there is.
+func (w *writer) fill(r io.Reader, told func(int64)) error {
 	for {
 		room := w.buf.space(w.store.opts.ChunkSize)
 		if room == nil {
@@ -182,6 +188,9 @@ func (w *writer) fill(r io.Reader) error {
 		n, err := r.Read(room)
 		_, _ = w.hash.Write(room[:n])
 		w.buf.n += int64(n)
+		if told != nil {
+			told(w.buf.n)
+		}
 		if err != nil {
 			return err
 		}
@@ -203,13 +212,22 @@ func endOf(err error) error {
 	return err
 }
 
+// decide asks the plan, once.
+func (w *writer) decide(ctx context.Context) error {
+	if w.plan == nil {
+		return nil
+	}
+	if err := w.plan(ctx); err != nil {
+		return err
+	}
+	w.plan = nil
+	return nil
+}
+
 // flush makes a part of what the buffer holds.
 func (w *writer) flush(ctx context.Context) error {
-	if w.plan != nil {
-		if err := w.plan(ctx); err != nil {
-			return err
-		}
-		w.plan = nil
+	if err := w.decide(ctx); err != nil {
+		return err
 	}
 	if w.discard {
 		w.discarded += w.buf.n
