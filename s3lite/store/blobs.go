@@ -108,6 +108,7 @@ func (s *Store) PutBlob(ctx context.Context, repo oci.Repo, d oci.Digest, conten
 		return asStored(err)
 	}
 	s.refs.drop(blobID{repo, d})
+	s.arrived(d)
 	return s.ensure(ctx, repo)
 }
 
@@ -133,6 +134,7 @@ func (s *Store) LinkBlob(ctx context.Context, from, to oci.Repo, d oci.Digest) e
 	if err := s.give(ctx, to, d, source); err != nil {
 		return missing(err, oci.ErrBlobUnknown)
 	}
+	s.arrived(d)
 	return s.ensure(ctx, to)
 }
 
@@ -147,6 +149,12 @@ func (s *Store) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) err
 	}
 	if err := s.keepForOthers(ctx, repo, d, h); err != nil {
 		return err
+	}
+	if h.foreign {
+		// What stands for content that is nowhere may be healed yet.
+		if _, err := s.locate(ctx, d); err != nil {
+			return err
+		}
 	}
 	s.refs.drop(blobID{repo, d})
 	err = s.client.DeleteObject(ctx, s.keys.blob(repo, d), "")

@@ -59,6 +59,7 @@ func (s *Store) finish(ctx context.Context, repo oci.Repo, id oci.UploadID, d oc
 	if err := w.place(ctx, d, size); err != nil {
 		return before, asStored(err)
 	}
+	s.arrived(d)
 	if err := s.ensure(ctx, repo); err != nil {
 		return before, err
 	}

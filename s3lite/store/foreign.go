@@ -81,16 +81,20 @@ func (s *Store) seek(ctx context.Context, d oci.Digest) (place, error) {
 			candidates = append(candidates, s.keys.blob(repo, d))
 		}
 	}
+	damaged, _, err := s.damageOf(ctx, d)
+	if err != nil {
+		return place{}, err
+	}
 	for _, key := range candidates {
 		at := place{key: key}
-		if err := s.confirm(ctx, &at); !errors.Is(err, oci.ErrBlobUnknown) {
+		if err := s.try(ctx, &at, d, damaged != nil); !errors.Is(err, oci.ErrBlobUnknown) {
 			return at, err
 		}
 	}
 	var found place
-	err := s.WalkRepos(ctx, "", func(repo oci.Repo) error {
+	err = s.WalkRepos(ctx, "", func(repo oci.Repo) error {
 		found.key = s.keys.blob(repo, d)
-		switch err := s.confirm(ctx, &found); {
+		switch err := s.try(ctx, &found, d, damaged != nil); {
 		case err == nil:
 			return errEnough
 		case !errors.Is(err, oci.ErrBlobUnknown):
@@ -105,6 +109,19 @@ func (s *Store) seek(ctx context.Context, d oci.Digest) (place, error) {
 		err = oci.ErrBlobUnknown
 	}
 	return place{}, err
+}
+
+// try is confirm, which reads the content where some of it was damaged.
+func (s *Store) try(ctx context.Context, at *place, d oci.Digest, damaged bool) error {
+	err := s.confirm(ctx, at)
+	if err != nil || !damaged {
+		return err
+	}
+	sound, err := s.verify(ctx, at, d)
+	if err == nil && !sound {
+		return oci.ErrBlobUnknown
+	}
+	return missing(err, oci.ErrBlobUnknown)
 }
 
 // keepForOthers puts content aside that a repository is about to lose, where

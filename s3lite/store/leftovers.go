@@ -19,7 +19,8 @@ const abandonedAfter = 48 * time.Hour
 
 // RemoveLeftovers is oci.Leftovers.RemoveLeftovers: uploads in parts that a
 // process which died had begun, what sessions left that are over, and shared
-// content that no repository refers to any more. Many processes may do it at a
+// content that no repository refers to any more. It gives content that is there
+// again to those who lost it. Many processes may do it at a
 // time.
 func (s *Store) RemoveLeftovers(ctx context.Context, dry bool, fn func(name string, size int64) error) error {
 	if !dry {
@@ -32,7 +33,7 @@ func (s *Store) RemoveLeftovers(ctx context.Context, dry bool, fn func(name stri
 		return err
 	}
 	r := round{s, now, dry, fn}
-	for _, step := range []func(context.Context) error{r.removeParts, r.removeData, r.sweep} {
+	for _, step := range []func(context.Context) error{r.heal, r.removeParts, r.removeData, r.sweep} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -119,12 +120,7 @@ func (r round) removeData(ctx context.Context) error {
 		if !errors.Is(err, oci.ErrUploadUnknown) {
 			return err
 		}
-		if !r.dry {
-			if err := r.client.DeleteObject(ctx, o.Key, ""); err != nil {
-				return err
-			}
-		}
-		return r.told(fmt.Sprintf("the content of upload %s", id), o.Size)
+		return r.forget(ctx, fmt.Sprintf("the content of upload %s", id), o)
 	})
 	return asStored(err)
 }

@@ -33,7 +33,7 @@ func (s *Store) contentState(ctx context.Context, d oci.Digest) (contentState, e
 	for _, o := range page.Objects {
 		switch o.Key {
 		case s.keys.content(d):
-			state.present = true
+			state.present = o.Size > 0
 		case s.keys.condemned(d):
 			state.condemned = o.Size > 0
 		}

@@ -105,7 +105,7 @@ func (w *writer) reserve(ctx context.Context, r io.Reader) error {
 	need := w.store.opts.ChunkSize
 	if known, ok := r.(oci.Remaining); ok {
 		if left := known.Remaining(); left >= 0 {
-			need = min(need, w.Tail+left)
+			need = min(need, w.Tail+1+left) // one was read ahead
 		}
 	}
 	if err := w.store.memory.acquire(ctx, need); err != nil {
