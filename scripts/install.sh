@@ -31,6 +31,9 @@ installed() {
 	echo "$share/fish/vendor_completions.d/berth.fish"
 	echo "$units/berth.service"
 	echo "$units/berth.socket"
+	echo "$units/berth-usb.service"
+	echo "$units/berth-usb@.service"
+	echo "$DESTDIR$PREFIX/lib/udev/rules.d/90-berth-usb.rules"
 	for example in packaging/systemd/examples/*.conf; do
 		echo "$share/doc/berth/examples/$(basename "$example")"
 	done
@@ -49,7 +52,8 @@ content() {
 	*/_berth) "$BINARY" help zsh ;;
 	*/berth.fish) "$BINARY" help fish ;;
 	*/berth.service) sed "s|/usr/bin/berth|$PREFIX/bin/berth|; s|/usr/share/doc|$PREFIX/share/doc|" packaging/systemd/berth.service ;;
-	*/berth.socket) sed "s|/usr/share/doc|$PREFIX/share/doc|" packaging/systemd/berth.socket ;;
+	*/systemd/system/*) sed "s|/usr/share/doc|$PREFIX/share/doc|" "packaging/systemd/$(basename "$1")" ;;
+	*.rules) cat "packaging/udev/$(basename "$1")" ;;
 	*/examples/*) cat "packaging/systemd/examples/$(basename "$1")" ;;
 	*/README.md | */CHANGELOG.md) cat "$(basename "$1")" ;;
 	*) cat "docs/$(basename "$1")" ;;
