@@ -22,12 +22,21 @@ machine() {
   esac
 }
 
+# fresh FILE SOURCE… tells whether a file is there and newer than its sources.
+fresh() {
+  local file=$1 source
+  [ -e "$file" ] || return 1
+  for source in "${@:2}"; do
+    if [ "$source" -nt "$file" ]; then return 1; fi
+  done
+}
+
 # want_minimal ARCH makes build/device/ARCH/vmlinuz and initrd: Debian's kernel,
 # and a system of a shell and the modules for a disk and a network. Packages are
 # unpacked, not configured, so any machine can do it for any other.
 want_minimal() {
   local arch=$1 dir=$made/$1 root version
-  if [ -e "$dir/initrd" ] && ! [ scripts/device/init -nt "$dir/initrd" ] && ! [ scripts/device/lib.sh -nt "$dir/initrd" ]; then
+  if fresh "$dir/initrd" scripts/device/init scripts/device/lib.sh; then
     return
   fi
   mkdir -p "$dir"
@@ -47,7 +56,8 @@ want_minimal() {
   install -m 755 scripts/device/init "$root/guest/init"
   modules "$root/packages" "$version" "$root/guest"
   archive "$root/guest" "$dir/initrd.new"
-  cp "$root/packages/boot/vmlinuz-$version" "$dir/vmlinuz"
+  cp "$root/packages/boot/vmlinuz-$version" "$dir/vmlinuz.new"
+  mv "$dir/vmlinuz.new" "$dir/vmlinuz"
   echo "$version" >"$dir/version"
   mv "$dir/initrd.new" "$dir/initrd"
   rm -rf "$root"
@@ -78,4 +88,71 @@ with_berth() {
   archive "$dir" "$dir.cpio"
   cat "$made/$1/initrd" "$dir.cpio" >"$2"
   rm -r "$dir" "$dir.cpio"
+}
+
+# want_root ARCH makes build/device/ARCH/root.img: a small Debian with systemd,
+# whose maintainer scripts run under qemu-user where the machine is another.
+# Needs root, and what want_minimal makes.
+want_root() {
+  local arch=$1 dir=$made/$1 root
+  if fresh "$dir/root.img" scripts/device/agent scripts/device/agent.service scripts/device/lib.sh "$dir/vmlinuz"; then
+    return
+  fi
+  if [ ! -e "$dir/system.tar" ]; then
+    echo "Debian $suite for $arch: some minutes"
+    with_foreign "$arch" retry mmdebstrap --quiet --arch="$arch" --variant=minbase \
+      --include=systemd,systemd-sysv,udev,dbus,adduser,init-system-helpers,iproute2,kmod,util-linux "$suite" "$dir/system.tar.new"
+    mv "$dir/system.tar.new" "$dir/system.tar"
+  fi
+  root=$(mktemp -d "$dir/root.XXXXXX")
+  as_root tar -xf "$dir/system.tar" -C "$root"
+  as_root tar -xf "$dir/packages.tar" -C "$root" --keep-directory-symlink --wildcards './lib/modules/*'
+  as_root depmod -b "$root" "$(cat "$dir/version")"
+  settle "$root"
+  rm -f "$dir/root.img.new"
+  truncate -s 2G "$dir/root.img.new"
+  as_root mke2fs -q -t ext4 -b 4096 -d "$root" "$dir/root.img.new"
+  mv "$dir/root.img.new" "$dir/root.img"
+  as_root rm -rf "$root"
+}
+
+# settle ROOT gives a system its network and the agent.
+settle() {
+  as_root install -m 755 -D scripts/device/agent "$1/usr/local/lib/agent"
+  as_root install -m 644 -D scripts/device/agent.service "$1/etc/systemd/system/agent.service"
+  printf '[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\n' |
+    as_root tee "$1/etc/systemd/network/wired.network" >/dev/null
+  echo device | as_root tee "$1/etc/hostname" >/dev/null
+  as_root systemctl --quiet --root="$1" enable agent.service systemd-networkd.service
+  as_root systemctl --quiet --root="$1" mask systemd-networkd-wait-online.service
+}
+
+# with_foreign ARCH COMMAND… runs a command as root for which the kernel hands
+# programs of another architecture to qemu-user.
+with_foreign() {
+  local arch=$1 status=0 name=
+  shift
+  case $arch in
+  arm64) name=qemu-aarch64 ;;
+  armhf | armel) name=qemu-arm ;;
+  esac
+  if [ "$arch" = "$(dpkg --print-architecture)" ] || [ -e "/proc/sys/fs/binfmt_misc/$name" ]; then
+    as_root_keeping "$@"
+    return
+  fi
+  want_packages qemu-user-static arch-test
+  [ -e /proc/sys/fs/binfmt_misc/register ] || as_root mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+  as_root /usr/lib/systemd/systemd-binfmt "$name.conf"
+  as_root_keeping "$@" || status=$?
+  echo -1 | as_root tee "/proc/sys/fs/binfmt_misc/$name" >/dev/null
+  return "$status"
+}
+
+# as_root_keeping is as_root for functions of these scripts.
+as_root_keeping() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+    return
+  fi
+  as_root bash -c '. scripts/device/lib.sh; "$@"' bash "$@"
 }

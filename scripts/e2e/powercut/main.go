@@ -21,7 +21,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"berth/e2e/powercut/lossy"
@@ -141,12 +140,12 @@ func (t *trial) round(ctx context.Context) error {
 	}
 	before := t.ledger.acknowledged()
 	l := &load{ledger: t.ledger, upload: t.upload, round: t.counts.cuts}
-	l.start(ctx, g.client(), t.chance.Uint64())
+	l.start(ctx, g.Client(), t.chance.Uint64())
 	slept := g.sleep(ctx, time.Duration(t.chance.Int64N(int64(t.most))))
 	l.cutting.Store(true)
 	err = errors.Join(slept, t.cut(g), l.wait())
-	fmt.Printf("cut %d: %v after power on, %d acknowledged\n", t.counts.cuts, time.Since(g.began).Round(time.Second), t.ledger.acknowledged()-before)
-	return t.blame(g, err)
+	fmt.Printf("cut %d: %v after power on, %d acknowledged\n", t.counts.cuts, time.Since(g.Began).Round(time.Second), t.ledger.acknowledged()-before)
+	return g.Blame(err)
 }
 
 // cutEarly cuts the power while the machine starts.
@@ -158,7 +157,7 @@ func (t *trial) cutEarly(ctx context.Context) error {
 	usual := t.counts.boots[len(t.counts.boots)-1]
 	slept := g.sleep(ctx, usual/2+time.Duration(t.chance.Int64N(int64(usual))))
 	t.counts.early++
-	return t.blame(g, errors.Join(slept, t.cut(g)))
+	return g.Blame(errors.Join(slept, t.cut(g)))
 }
 
 // cut cuts the power and looks at the disk.
@@ -178,28 +177,19 @@ func (t *trial) boot(ctx context.Context) (*guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	took, err := g.waitUp()
-	if err != nil {
-		return nil, t.blame(g, errors.Join(err, g.powerOff(t.chance)))
+	if err := g.WaitUp("guest: the disk", "guest: berth ended"); err != nil {
+		return nil, g.Blame(errors.Join(err, g.powerOff(t.chance)))
 	}
+	took := time.Since(g.Began)
 	t.counts.boots = append(t.counts.boots, took)
-	c := g.client()
+	c := g.Client()
 	found, err := t.ledger.check(c)
 	t.counts.found.add(found)
-	fmt.Printf("up after %v, checked by %v: %d manifests\n", took.Round(time.Second), time.Since(g.began).Round(time.Second), found.Manifests)
+	fmt.Printf("up after %v, checked by %v: %d manifests\n", took.Round(time.Second), time.Since(g.Began).Round(time.Second), found.Manifests)
 	if err = errors.Join(err, t.upload.check(c), ctx.Err()); err != nil {
-		return nil, t.blame(g, errors.Join(err, g.powerOff(t.chance)))
+		return nil, g.Blame(errors.Join(err, g.powerOff(t.chance)))
 	}
 	return g, nil
-}
-
-// blame adds to an error what the guest said last.
-func (t *trial) blame(g *guest, err error) error {
-	if err == nil {
-		return nil
-	}
-	said := strings.Split(strings.TrimSpace(g.console.String()), "\n")
-	return fmt.Errorf("%w\nthe guest said last:\n%s", err, strings.Join(said[max(0, len(said)-40):], "\n"))
 }
 
 func (t *trial) report() string {
