@@ -301,6 +301,10 @@ func (s *Store) deleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest, dur
 	if err := s.served(repo, oci.ErrBlobUnknown); err != nil {
 		return err
 	}
+	// The directory has to be there until it is durable that the blob is not.
+	lock := s.removalLock(repo)
+	lock.RLock()
+	defer lock.RUnlock()
 	key := blobKey{repo, d}
 	s.pending.enter(key)
 	defer s.pending.leave(key)
