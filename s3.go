@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"berth/cache/dynamo"
 	"berth/config"
@@ -38,8 +39,10 @@ type bucketStore struct {
 }
 
 var (
-	_ rootStore = (*bucketStore)(nil)
-	_ io.Closer = (*bucketRoot)(nil)
+	_ rootStore      = (*bucketStore)(nil)
+	_ oci.Shared     = (*bucketStore)(nil)
+	_ oci.Redirector = (*bucketStore)(nil)
+	_ io.Closer      = (*bucketRoot)(nil)
 )
 
 // openBucket opens the store of a root in a bucket, which the rest of berth
@@ -143,6 +146,26 @@ func (b *bucketStore) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Diges
 	err := b.Store.DeleteBlob(ctx, repo, d)
 	if b.index != nil && (err == nil || errors.Is(err, oci.ErrBlobUnknown)) {
 		_ = b.index.Remove(ctx, d, repo)
+	}
+	return err
+}
+
+// DiscardBlob implements oci.Discarder.
+func (b *bucketStore) DiscardBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
+	err := b.Store.DiscardBlob(ctx, repo, d)
+	if err == nil && b.index != nil {
+		_ = b.index.Remove(ctx, d, repo)
+	}
+	return err
+}
+
+// DeleteBlobsBefore implements oci.Shared.
+func (b *bucketStore) DeleteBlobsBefore(ctx context.Context, repo oci.Repo, blobs []oci.Digest, end time.Time) error {
+	err := b.Store.DeleteBlobsBefore(ctx, repo, blobs, end)
+	if err == nil && b.index != nil {
+		for _, d := range blobs {
+			_ = b.index.Remove(ctx, d, repo)
+		}
 	}
 	return err
 }
