@@ -125,13 +125,24 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	if c.tcp == nil || !ok {
 		return c.own.copy(c, r)
 	}
-	if _, ok := limited.R.(*os.File); !ok {
-		return c.own.copy(c, r)
+	send := c.sendCopy
+	if _, ok := limited.R.(*os.File); ok {
+		send = c.sendFile
 	}
 	if limited.N <= probeBytes {
-		return c.sendFile(limited)
+		return send(limited)
 	}
-	return c.sendPaced(limited)
+	return c.sendPaced(limited, send)
+}
+
+// sendCopy sends through a buffer, a large one to a client that is sent to fast.
+func (c *conn) sendCopy(from *io.LimitedReader) (int64, error) {
+	if !c.fast {
+		return c.own.copy(c, from)
+	}
+	buf := c.own.wide.Get().(*[]byte)
+	defer c.own.wide.Put(buf)
+	return io.CopyBuffer(onlyWriter{c}, onlyReader{from}, *buf)
 }
 
 // sendFile is one call of sendfile(2), seen from here.

@@ -98,7 +98,8 @@ func (p *payload) sendSpan(w io.Writer, s span, t *tracker) (sent int64, err err
 		return 0, err
 	}
 	limited := io.LimitedReader{R: from, N: s.length()}
-	if to, ok := w.(io.ReaderFrom); ok && isFile {
+	_, direct := w.(*conn)
+	if to, ok := w.(io.ReaderFrom); ok && (isFile || direct) {
 		sent, err = to.ReadFrom(&limited)
 	} else {
 		sent, err = t.copy(w, &limited)

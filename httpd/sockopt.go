@@ -47,9 +47,10 @@ func setUnsent(tcp *net.TCPConn, bytes int) {
 	})
 }
 
-// sendPaced sends from a file, with a look at the clock now and then. A client
-// that was quick before is taken to be so again.
-func (c *conn) sendPaced(from *io.LimitedReader) (sent int64, err error) {
+// sendPaced sends in segments, with a look at the clock now and then. A client
+// that was quick before is taken to be so again. Where the content is slow to
+// come, its client is not quick.
+func (c *conn) sendPaced(from *io.LimitedReader, send func(*io.LimitedReader) (int64, error)) (sent int64, err error) {
 	defer c.slowDown()
 	if c.quick {
 		c.speedUp()
@@ -61,7 +62,7 @@ func (c *conn) sendPaced(from *io.LimitedReader) (sent int64, err error) {
 		}
 		part := io.LimitedReader{R: from.R, N: min(from.N, segment)}
 		began := time.Now()
-		n, err := c.sendFile(&part)
+		n, err := send(&part)
 		sent += n
 		from.N -= n
 		if err != nil || part.N > 0 {

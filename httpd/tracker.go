@@ -17,6 +17,7 @@ type tracker struct {
 	spare      time.Duration // firstRequest; tests lengthen it
 	forced     atomic.Bool   // all connections end now
 	buffers    sync.Pool     // *[]byte of bufferSize
+	wide       sync.Pool     // *[]byte of wideSize, for clients that hold a token of fast
 	activity   activity
 
 	mu      sync.Mutex // guards conns and quiet
@@ -28,8 +29,9 @@ type tracker struct {
 	left    chan struct{} // wakes shutdown when one ends
 }
 
-// bufferSize is of the buffers that copy bodies.
-const bufferSize = 16 << 10
+// bufferSize is of the buffers that copy bodies; wideSize of those for quick
+// clients, of which there are fastSlots at a time.
+const bufferSize, wideSize = 16 << 10, 128 << 10
 
 func newTracker(maxConns int, leastBytes int64, tick, idleEnough time.Duration) *tracker {
 	t := &tracker{
@@ -46,6 +48,7 @@ func newTracker(maxConns int, leastBytes int64, tick, idleEnough time.Duration) 
 		left:       make(chan struct{}, 1),
 	}
 	t.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
+	t.wide.New = func() any { b := make([]byte, wideSize); return &b }
 	return t
 }
 
