@@ -77,6 +77,11 @@ want_module() {
   echo "$package" >"$mark"
 }
 
+# want_versitygw builds an S3 server that keeps objects in files.
+want_versitygw() {
+  want_module versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0
+}
+
 # want_node NAME FOLDER installs what the package.json of a folder names into
 # tools, as its package-lock.json has it, unless that is there. Nothing of it is
 # built or run.

@@ -47,6 +47,7 @@ func parse(args []string) (*settings, error) {
 	set.StringVar(&s.env.Berth, "berth", "bin/berth", "berth's `binary`")
 	set.StringVar(&s.env.Dir, "dir", "", "existing `folder` for data; it is left empty")
 	set.IntVar(&s.env.CPU, "cpu", -1, "`processor` that the servers run on; below 0: any")
+	set.StringVar(&s.env.Gateway, "gateway", "", "versitygw's `binary`, for rows on a bucket")
 	set.IntVar(&s.env.Rounds, "rounds", 5, "`turns` of each server")
 	set.DurationVar(&s.env.Time, "time", 3*time.Second, "`length` of a timed sample")
 	set.StringVar(&s.only, "only", "", "measure only these `rows`, by comma; do not write the page. Rows: "+strings.Join(keys(), ", "))

@@ -11,5 +11,5 @@ want_dependencies .
 want_module crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
 want_module regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
 want_module helm helm.sh/helm/v3/cmd/helm@v3.22.0
-want_module versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0
+want_versitygw
 want_node dynalite dynalite

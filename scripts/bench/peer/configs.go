@@ -14,7 +14,7 @@ port = %s
 level = "error"
 `
 
-// dockerConfig takes the data folder and the address. The rest is Debian's
+// dockerConfig takes the place of its data and the address. The rest is Debian's
 // configuration without its log of every request and its password file.
 const dockerConfig = `version: 0.1
 log:
@@ -24,13 +24,16 @@ log:
 storage:
   cache:
     blobdescriptor: inmemory
-  filesystem:
-    rootdirectory: %s
+%s
   delete:
     enabled: true
 http:
   addr: %s
 `
+
+// dockerFolder takes the data folder.
+const dockerFolder = `  filesystem:
+    rootdirectory: %s`
 
 // nginxConfig serves the data folder as files. sendfile and tcp_nopush are as
 // in Debian's nginx.conf; open_file_cache keeps its default, off. One worker,

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,6 +47,7 @@ type Config struct {
 	Commit bool   // berth's storage.commit
 	Lines  string // further lines of berth's section storage, each with its end
 	Group  *probe.Group
+	Bucket *Bucket  // where berth and docker-registry keep their data; nil: in Dir
 	Wrap   []string // a command that starts the server, such as strace
 }
 
@@ -77,6 +79,8 @@ func Launch(c Config) (*Server, error) {
 	s := &Server{Config: c, Addr: addr, done: make(chan struct{})}
 	s.cmd = exec.Command(line[0], line[1:]...)
 	s.cmd.Dir = c.Dir
+	// What configures an S3 client is in the configuration, and nowhere else.
+	s.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	s.Started = time.Now()
@@ -186,11 +190,19 @@ func (c Config) serve(addr string) ([]string, error) {
 	switch c.Kind {
 	case Berth:
 		file = filepath.Join(c.Dir, "berth.toml")
-		text = fmt.Sprintf(berthConfig, c.data(), c.Commit, c.Lines, host, port)
+		lines := c.Lines
+		if c.Bucket != nil {
+			lines += c.Bucket.lines()
+		}
+		text = fmt.Sprintf(berthConfig, c.data(), c.Commit, lines, host, port)
 		line = []string{c.Binary, "serve", file}
 	case Docker:
 		file = filepath.Join(c.Dir, "registry.yml")
-		text = fmt.Sprintf(dockerConfig, c.data(), addr)
+		place := fmt.Sprintf(dockerFolder, c.data())
+		if c.Bucket != nil {
+			place = c.Bucket.yaml()
+		}
+		text = fmt.Sprintf(dockerConfig, place, addr)
 		line = []string{"docker-registry", "serve", file}
 	case Nginx:
 		file = filepath.Join(c.Dir, "nginx.conf")

@@ -20,13 +20,14 @@ import (
 
 // Env is what the measurements share.
 type Env struct {
-	Dir    string        // for data, on the file system to measure; its name is that of control groups, too
-	Berth  string        // berth's binary
-	Kinds  []peer.Kind   // the servers to measure
-	CPU    int           // the processor the servers run on; below 0: any
-	Rounds int           // how often each server's turn comes
-	Time   time.Duration // of one timed sample
-	Say    func(format string, args ...any)
+	Dir     string        // for data, on the file system to measure; its name is that of control groups, too
+	Berth   string        // berth's binary
+	Kinds   []peer.Kind   // the servers to measure
+	CPU     int           // the processor the servers run on; below 0: any
+	Gateway string        // versitygw's binary; "": rows on a bucket fail
+	Rounds  int           // how often each server's turn comes
+	Time    time.Duration // of one timed sample
+	Say     func(format string, args ...any)
 
 	made  int            // folders and groups so far
 	large *client.Source // of 64 MiB blobs; made on first use
@@ -58,6 +59,7 @@ func All() []Row {
 		{"gc", collect},
 		{"scrub", scrub},
 		{"background", background},
+		{"s3", inBucket},
 	}
 }
 
@@ -81,6 +83,7 @@ type options struct {
 	commit bool
 	lines  string // peer.Config.Lines
 	wrap   []string
+	bucket *peer.Bucket
 	dir    string // data of an earlier instance; "": fresh
 }
 
@@ -100,7 +103,7 @@ func (e *Env) config(k peer.Kind, o options) (peer.Config, error) {
 			return peer.Config{}, err
 		}
 	}
-	return peer.Config{Kind: k, Binary: e.Berth, Dir: o.dir, CPU: e.CPU, Commit: o.commit, Lines: o.lines, Wrap: o.wrap}, nil
+	return peer.Config{Kind: k, Binary: e.Berth, Dir: o.dir, CPU: e.CPU, Commit: o.commit, Lines: o.lines, Wrap: o.wrap, Bucket: o.bucket}, nil
 }
 
 // start starts a server in a control group of its own, if that can be had.
