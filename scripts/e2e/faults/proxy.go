@@ -9,7 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +42,8 @@ type Proxy struct {
 	rate float64 // of requests, from 0 to 1, that a fault strikes
 	seen map[string]int
 	hit  map[Kind]int
+	// listed are the prefixes that were listed, up to maxListed.
+	listed []string
 }
 
 // Start starts a proxy of the server at an http URL on a free port of
@@ -96,13 +98,25 @@ func (p *Proxy) Seen() map[string]int {
 	return maps.Clone(p.seen)
 }
 
+const maxListed = 10_000
+
+// Listed returns the prefixes that a bucket was listed by, in order.
+func (p *Proxy) Listed() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.listed)
+}
+
 // choose notes a request, and decides what happens to it.
 func (p *Proxy) choose(r *http.Request) (Kind, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	what := r.Method
-	if strings.Contains(r.URL.RawQuery, "list-type=") {
+	if q := r.URL.Query(); q.Has("list-type") {
 		what += " list"
+		if len(p.listed) < maxListed {
+			p.listed = append(p.listed, q.Get("prefix"))
+		}
 	}
 	p.seen[what]++
 	if p.rand.Float64() >= p.rate {
