@@ -77,7 +77,8 @@ func (s *Server) openBlob(ctx context.Context, c *call) error {
 	if moved, err := s.redirectBlob(ctx, c); moved || err != nil {
 		return err
 	}
-	content, err := s.reg.OpenBlob(ctx, r.repo, r.digest, 0)
+	offset, length := firstPart(r.rangeHeader)
+	content, err := s.reg.OpenBlob(ctx, r.repo, r.digest, offset, length)
 	if err != nil {
 		return err
 	}

@@ -100,6 +100,7 @@ func FuzzRange(f *testing.F) {
 			return
 		}
 		spans, ok := parseRange(header, size)
+		checkFirstPart(t, header, size, spans)
 		if !ok && len(spans) > 0 || len(spans) > maxRanges {
 			t.Fatalf("%v, %t", spans, ok)
 		}
@@ -114,6 +115,35 @@ func FuzzRange(f *testing.F) {
 			t.Errorf("%v are more than the whole", spans)
 		}
 	})
+}
+
+// checkFirstPart: of a single range, the store is asked for exactly that.
+func checkFirstPart(t *testing.T, header string, size int64, spans []span) {
+	t.Helper()
+	offset, length := firstPart(header)
+	if length < 0 || offset < 0 && length > 0 {
+		t.Fatalf("%q asks for %d bytes from %d on", header, length, offset)
+	}
+	if len(spans) != 1 || strings.Contains(header, ",") {
+		return
+	}
+	if offset < 0 {
+		offset = max(0, size+offset)
+	}
+	if end := offset + length; offset != spans[0].start || length > 0 && min(end, size) != spans[0].end || length == 0 && spans[0].end != size {
+		t.Errorf("%q of %d bytes asks for %d bytes from %d on, and is answered with %v", header, size, length, offset, spans[0])
+	}
+}
+
+func TestFirstPart(t *testing.T) {
+	for header, want := range map[string][2]int64{
+		"": {}, "bytes=0-0": {0, 1}, "bytes=5-9": {5, 5}, "bytes= 5-9 ,": {5, 5}, "Bytes=5-": {5, 0}, "bytes=-5": {-5, 0}, "bytes=7-8,1-2": {7, 0},
+		"bytes=9-5": {9, 0}, "lines=1-2": {}, "bytes=x-1": {}, "bytes=1-x": {}, "bytes=-": {}, "bytes=,": {}, "bytes=-0": {},
+	} {
+		if offset, length := firstPart(header); [2]int64{offset, length} != want {
+			t.Errorf("%q asks for %d bytes from %d on, want %v", header, length, offset, want)
+		}
+	}
 }
 
 func TestContentRange(t *testing.T) {

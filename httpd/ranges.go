@@ -47,6 +47,30 @@ func parseRange(header string, size int64) (spans []span, ok bool) {
 	return joinOverlaps(spans), len(spans) > 0
 }
 
+// firstPart is what a store is asked for first, before the content's size is
+// known: length bytes from an offset on, or all to the end where length is 0; an
+// offset below zero counts from the end. Without a Range that tells more it is
+// all. What is answered parseRange decides.
+func firstPart(header string) (offset, length int64) {
+	set, isBytes := cutPrefixFold(header, "bytes=")
+	if !isBytes {
+		return 0, 0
+	}
+	spec, more, _ := strings.Cut(set, ",")
+	first, last, found := strings.Cut(strings.Trim(spec, " \t"), "-")
+	start, begins := parseOffset(first)
+	end, ends := parseOffset(last)
+	switch {
+	case !found || first != "" && !begins || last != "" && !ends:
+		return 0, 0
+	case !begins:
+		return -end, 0
+	case !ends || strings.Trim(more, " \t,") != "":
+		return start, 0
+	}
+	return start, max(0, end-start+1)
+}
+
 // parseSpan reads "a-b", "a-" or "-n". A valid span with nothing in it is not
 // satisfiable.
 func parseSpan(spec string, size int64) (s span, valid bool) {

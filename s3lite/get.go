@@ -36,6 +36,8 @@ type Object struct {
 
 // Range is a part of an object.
 type Range struct {
+	// Offset of its first byte; below zero it is that many bytes before the
+	// object's end, or its beginning where that is nearer, and Length has to be 0.
 	Offset int64
 	// Length in bytes; 0 for all from Offset on. An object that ends before
 	// gives what it has.
@@ -43,6 +45,9 @@ type Range struct {
 }
 
 func (r Range) header() string {
+	if r.Offset < 0 {
+		return fmt.Sprintf("bytes=%d", r.Offset)
+	}
 	if r.Length == 0 {
 		return fmt.Sprintf("bytes=%d-", r.Offset)
 	}
@@ -109,7 +114,11 @@ func (c *Client) open(ctx context.Context, key string, o GetOptions) (*Object, e
 	}
 	if asked := o.Range; asked != nil {
 		// A range may begin at 0 and be answered whole, else it is another.
-		bad = bad || object.Offset != asked.Offset || asked.Length > 0 && object.Length > asked.Length
+		begin := asked.Offset
+		if begin < 0 {
+			begin = max(0, object.Size+begin)
+		}
+		bad = bad || object.Offset != begin || asked.Length > 0 && object.Length > asked.Length
 	}
 	if bad {
 		_ = resp.Body.Close()

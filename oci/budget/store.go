@@ -37,6 +37,7 @@ var (
 
 	_ oci.Discarder  = (*store)(nil)
 	_ oci.Redirector = (*store)(nil)
+	_ oci.PartOpener = (*store)(nil)
 	_ oci.Shared     = (*store)(nil)
 )
 
@@ -131,6 +132,11 @@ func (s *store) LinkFrom(ctx context.Context, to oci.Repo, d oci.Digest, from oc
 // DeleteBlob implements oci.Blobs.
 func (s *store) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) error {
 	return s.remove(ctx, repo, d, s.Store.DeleteBlob)
+}
+
+// OpenBlobPart implements oci.PartOpener where the store does.
+func (s *store) OpenBlobPart(ctx context.Context, repo oci.Repo, d oci.Digest, offset, length int64) (oci.Content, error) {
+	return oci.OpenBlobPart(ctx, s.Store, repo, d, offset, length)
 }
 
 // RedirectBlob implements oci.Redirector where the store does.

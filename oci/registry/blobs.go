@@ -31,15 +31,17 @@ func (r *Registry) statTold(ctx context.Context, repo oci.Repo, d oci.Digest) (o
 	return info, err
 }
 
-// OpenBlob opens a blob at an offset (end-2). Errors: ErrBlobUnknown.
-func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (oci.Content, error) {
+// OpenBlob opens a blob for who is about to read length bytes from an offset on,
+// as oci.PartOpener tells (end-2). The caller seeks there. Errors:
+// ErrBlobUnknown.
+func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset, length int64) (oci.Content, error) {
 	defer r.told.promise(repo, string(d)).kept()
 	if r.shared != nil {
 		if err := r.awaitDoom(ctx, blobKey{repo, d}); err != nil {
 			return nil, err
 		}
 	}
-	return r.store.OpenBlob(ctx, repo, d, offset)
+	return oci.OpenBlobPart(ctx, r.store, repo, d, offset, length)
 }
 
 // RedirectBlob returns where clients can read a blob themselves, "" where they

@@ -75,7 +75,7 @@ func TestToldIsKept(t *testing.T) {
 			return err
 		},
 		"GET": func(f *fixture, d oci.Digest) error {
-			c, err := f.OpenBlob(f.ctx(), repo, d, 0)
+			c, err := f.OpenBlob(f.ctx(), repo, d, 0, 0)
 			if err == nil {
 				err = c.Close()
 			}

@@ -69,7 +69,7 @@ func TestDeleteBlob(t *testing.T) {
 	f.ok(f.DeleteBlob(f.ctx(), repo, d))
 	_, err = f.StatBlob(f.ctx(), repo, d)
 	f.is(err, oci.ErrBlobUnknown)
-	_, err = f.OpenBlob(f.ctx(), repo, d, 0)
+	_, err = f.OpenBlob(f.ctx(), repo, d, 0, 0)
 	f.is(err, oci.ErrBlobUnknown)
 	f.is(f.DeleteBlob(f.ctx(), repo, d), oci.ErrBlobUnknown)
 }

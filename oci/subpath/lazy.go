@@ -62,6 +62,7 @@ type opened struct {
 var (
 	_ oci.Store      = (*Lazy)(nil)
 	_ oci.Redirector = (*Lazy)(nil)
+	_ oci.PartOpener = (*Lazy)(nil)
 )
 
 // NewLazy makes a Lazy store. It opens nothing yet.
@@ -237,6 +238,15 @@ func (l *Lazy) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (info 
 func (l *Lazy) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (content oci.Content, err error) {
 	err = l.with(func(o *opened) (err error) {
 		content, err = o.store.OpenBlob(ctx, repo, d, offset)
+		return err
+	})
+	return content, err
+}
+
+// OpenBlobPart implements oci.PartOpener where the store does. See OpenBlob.
+func (l *Lazy) OpenBlobPart(ctx context.Context, repo oci.Repo, d oci.Digest, offset, length int64) (content oci.Content, err error) {
+	err = l.with(func(o *opened) (err error) {
+		content, err = oci.OpenBlobPart(ctx, o.store, repo, d, offset, length)
 		return err
 	})
 	return content, err

@@ -31,6 +31,7 @@ type readOnly struct {
 var (
 	_ oci.Store      = (*readOnly)(nil)
 	_ oci.Redirector = (*readOnly)(nil)
+	_ oci.PartOpener = (*readOnly)(nil)
 )
 
 // SwapIndex implements oci.Indexes.
@@ -41,6 +42,11 @@ func (s *readOnly) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version
 // DeleteRepo implements oci.Repos.
 func (s *readOnly) DeleteRepo(ctx context.Context, repo oci.Repo, old oci.Version) error {
 	return s.NoWrites.DeleteRepo(ctx, repo, old)
+}
+
+// OpenBlobPart implements oci.PartOpener where the store does.
+func (s *readOnly) OpenBlobPart(ctx context.Context, repo oci.Repo, d oci.Digest, offset, length int64) (oci.Content, error) {
+	return oci.OpenBlobPart(ctx, s.store, repo, d, offset, length)
 }
 
 // RedirectBlob implements oci.Redirector where the store does.

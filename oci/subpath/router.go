@@ -24,6 +24,7 @@ type Router struct {
 var (
 	_ oci.Store      = (*Router)(nil)
 	_ oci.Redirector = (*Router)(nil)
+	_ oci.PartOpener = (*Router)(nil)
 )
 
 // New makes a Router over a root store; nil stands for an empty read-only one.
@@ -96,6 +97,12 @@ func (r *Router) StatBlob(ctx context.Context, repo oci.Repo, d oci.Digest) (oci
 func (r *Router) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (oci.Content, error) {
 	m, name := r.route(repo)
 	return m.store.OpenBlob(ctx, name, d, offset)
+}
+
+// OpenBlobPart implements oci.PartOpener where the store does.
+func (r *Router) OpenBlobPart(ctx context.Context, repo oci.Repo, d oci.Digest, offset, length int64) (oci.Content, error) {
+	m, name := r.route(repo)
+	return oci.OpenBlobPart(ctx, m.store, name, d, offset, length)
 }
 
 // RedirectBlob implements oci.Redirector where the store does.

@@ -122,9 +122,13 @@ func (s *Server) get(w http.ResponseWriter, r *request) *failure {
 	return nil
 }
 
-// cutRange reads "bytes=a-b" for an object of a size.
+// cutRange reads "bytes=a-b", "bytes=a-" or "bytes=-n" for an object of a size.
 func cutRange(text string, size int64) (from, to int64, ok bool) {
 	first, last, ok := strings.Cut(strings.TrimPrefix(text, "bytes="), "-")
+	if first == "" {
+		n, err := strconv.ParseInt(last, 10, 64)
+		return max(0, size-n), size, err == nil && n > 0 && size > 0
+	}
 	from, err := strconv.ParseInt(first, 10, 64)
 	to = size
 	if last != "" {

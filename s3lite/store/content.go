@@ -10,32 +10,75 @@ import (
 	"berth/s3lite"
 )
 
+var _ oci.PartOpener = (*Store)(nil)
+
+// part is what of a blob is about to be read, as oci.PartOpener has it.
+type part struct{ offset, length int64 }
+
+// asked is the part of an object to ask for; nil for the whole.
+func (p part) asked() *s3lite.Range {
+	if p == (part{}) {
+		return nil
+	}
+	return &s3lite.Range{Offset: p.offset, Length: p.length}
+}
+
+// begin is where the part begins in content of a size.
+func (p part) begin(size int64) int64 {
+	if p.offset < 0 {
+		return max(0, size+p.offset)
+	}
+	return min(p.offset, size)
+}
+
 // OpenBlob is oci.Blobs.OpenBlob: one GET where the repository has the content
 // itself, or was seen lately to have a reference; else two.
 func (s *Store) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offset int64) (oci.Content, error) {
-	if h, ok := s.refs.get(blobID{repo, d}); ok {
-		c, err := s.open(ctx, s.keys.content(d), d, h, offset)
+	return s.OpenBlobPart(ctx, repo, d, offset, 0)
+}
+
+// OpenBlobPart is oci.PartOpener.OpenBlobPart: the requests of OpenBlob. With
+// dedupe a HEAD comes before the part of what was not seen lately, since a
+// reference has no parts.
+func (s *Store) OpenBlobPart(ctx context.Context, repo oci.Repo, d oci.Digest, offset, length int64) (oci.Content, error) {
+	id, p := blobID{repo, d}, part{offset, length}
+	if h, ok := s.refs.get(id); ok {
+		c, err := s.open(ctx, s.keys.content(d), d, h, p)
 		if err == nil || !errors.Is(err, oci.ErrBlobUnknown) {
 			return c, err
 		}
-		s.refs.drop(blobID{repo, d})
+		s.refs.drop(id)
 	}
-	c, err := s.open(ctx, s.keys.blob(repo, d), d, holding{size: -1}, offset)
+	if s.opts.Dedupe && p.asked() != nil {
+		h, err := s.look(ctx, repo, d)
+		if err != nil {
+			return nil, err
+		}
+		return s.openHeld(ctx, id, h, p)
+	}
+	c, err := s.open(ctx, s.keys.blob(repo, d), d, holding{size: -1}, p)
 	var elsewhere *referred
 	if !errors.As(err, &elsewhere) {
 		return c, err
 	}
-	h := elsewhere.holding
-	if !h.foreign {
-		s.refs.put(blobID{repo, d}, h)
-		return s.open(ctx, s.keys.content(d), d, h, offset)
+	return s.openHeld(ctx, id, elsewhere.holding, p)
+}
+
+// openHeld opens a blob of which it is known how its repository holds it.
+func (s *Store) openHeld(ctx context.Context, id blobID, h holding, p part) (oci.Content, error) {
+	switch {
+	case h.shared:
+		s.refs.put(id, h)
+		return s.open(ctx, s.keys.content(id.digest), id.digest, h, p)
+	case !h.foreign:
+		return s.open(ctx, s.keys.blob(id.repo, id.digest), id.digest, h, p)
 	}
-	at, err := s.locate(ctx, d)
+	at, err := s.locate(ctx, id.digest)
 	if err != nil {
 		return nil, err
 	}
 	h.size, h.etag = at.size, at.etag
-	return s.open(ctx, at.key, d, h, offset)
+	return s.open(ctx, at.key, id.digest, h, p)
 }
 
 // referred says that an object is no content.
@@ -45,12 +88,8 @@ func (r *referred) Error() string { return "the object is a reference" }
 
 // open opens content at a key. h is what is known of it; a size below zero that
 // nothing is, and then a *referred may be the error. Errors: ErrBlobUnknown.
-func (s *Store) open(ctx context.Context, key string, d oci.Digest, h holding, offset int64) (oci.Content, error) {
-	var asked *s3lite.Range
-	if offset > 0 {
-		asked = &s3lite.Range{Offset: offset}
-	}
-	body, object, err := s.stream(ctx, key, s3lite.GetOptions{Range: asked})
+func (s *Store) open(ctx context.Context, key string, d oci.Digest, h holding, p part) (oci.Content, error) {
+	body, object, err := s.stream(ctx, key, s3lite.GetOptions{Range: p.asked()})
 	known := h.size >= 0
 	if errors.Is(err, s3lite.ErrInvalidRange) {
 		var info s3lite.Info
@@ -77,7 +116,7 @@ func (s *Store) open(ctx context.Context, key string, d oci.Digest, h holding, o
 		}
 		return nil, err
 	}
-	c := &content{info: h.info(d), body: body, at: min(offset, h.size)}
+	c := &content{info: h.info(d), body: body, at: p.begin(h.size), end: object.Offset + object.Length}
 	c.pos = c.at
 	c.again = func(at int64) (io.ReadCloser, error) {
 		body, _, err := s.stream(ctx, key, s3lite.GetOptions{Range: &s3lite.Range{Offset: at}, IfMatch: h.etag})
@@ -124,6 +163,7 @@ type content struct {
 	again func(at int64) (io.ReadCloser, error)
 	body  io.ReadCloser // nil: to be opened
 	pos   int64         // of body
+	end   int64         // of body, where it ends before the blob does
 	at    int64         // where the caller is
 }
 
@@ -138,13 +178,13 @@ func (c *content) Read(p []byte) (int, error) {
 	if c.at >= c.info.Size {
 		return 0, io.EOF
 	}
-	if c.body != nil && c.pos < c.at && c.at-c.pos <= skipped {
+	if c.body != nil && c.pos < c.at && c.at < c.end && c.at-c.pos <= skipped {
 		n, err := io.CopyN(io.Discard, c.body, c.at-c.pos)
 		if c.pos += n; err != nil {
 			return 0, err
 		}
 	}
-	if c.body != nil && c.pos != c.at {
+	if c.body != nil && (c.pos != c.at || c.pos >= c.end) {
 		_ = c.body.Close()
 		c.body = nil
 	}
@@ -153,11 +193,17 @@ func (c *content) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		c.body, c.pos = body, c.at
+		c.body, c.pos, c.end = body, c.at, c.info.Size
 	}
 	n, err := c.body.Read(p)
 	c.pos += int64(n)
 	c.at = c.pos
+	if err == io.EOF && c.at < c.info.Size {
+		err = nil // the part ends here, or what is there cannot be all
+		if n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+	}
 	return n, err
 }
 

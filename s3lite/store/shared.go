@@ -77,8 +77,12 @@ func (s *Store) refer(ctx context.Context, repo oci.Repo, d oci.Digest, size int
 		return err
 	}
 	state, err := s.contentState(ctx, d)
-	if err != nil || state.usable() {
+	if err != nil {
 		return err
+	}
+	if state.usable() {
+		s.refs.put(blobID{repo, d}, holding{size: size, modified: s.opts.Now(), shared: true})
+		return nil
 	}
 	s.refs.drop(blobID{repo, d})
 	if err := own(ctx); err != nil {

@@ -234,7 +234,7 @@ func (c *client) pull(repo oci.Repo, content []byte) {
 			}
 			continue
 		}
-		blob, err := c.reg.OpenBlob(context.Background(), repo, d.Digest, 0)
+		blob, err := c.reg.OpenBlob(context.Background(), repo, d.Digest, 0, 0)
 		if c.failed("pull a blob", err); err == nil {
 			_ = blob.Close()
 		}

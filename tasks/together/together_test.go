@@ -42,7 +42,7 @@ func (d *device) check() {
 
 func (d *device) pull(repo oci.Repo, tag oci.Tag, digest oci.Digest) {
 	d.t.Helper()
-	c, err := d.reg.OpenBlob(d.t.Context(), repo, digest, 0)
+	c, err := d.reg.OpenBlob(d.t.Context(), repo, digest, 0, 0)
 	if err != nil && isStrict(repo) {
 		if _, gone := d.reg.Manifest(d.t.Context(), repo, oci.Reference{Tag: tag}); gone != nil {
 			return // deleted by the policy meanwhile
