@@ -160,13 +160,6 @@ func (b *buffer) readUpTo(p []byte, off, end int64) (done int) {
 // body is all that the buffer holds.
 func (b *buffer) body() *s3lite.Body { return s3lite.Section(b, 0, b.n) }
 
-// bytes is a copy of all that it holds.
-func (b *buffer) bytes() []byte {
-	p := make([]byte, b.n)
-	_, _ = b.ReadAt(p, 0)
-	return p
-}
-
 // grow makes room for n bytes in all, so that no slab is added before.
 func (b *buffer) grow(n int64) {
 	for int64(len(b.slabs))*slabSize < n {

@@ -114,7 +114,7 @@ func (w *writer) mismatch(ctx context.Context, d oci.Digest, size int64, bare bo
 
 // matches tells whether all that has arrived is what a digest says.
 func (w *writer) matches(ctx context.Context, d oci.Digest, before int64) (bool, error) {
-	if w.Key != "" && w.relativeData() != w.Key && !w.isTarget(d) {
+	if len(w.Parts) > 0 && w.relativeData() != w.Key && !w.isTarget(d) {
 		return false, nil // it was announced as something else, and lies there
 	}
 	if d.Algorithm() == w.Algorithm {
@@ -174,20 +174,20 @@ func (w *writer) reopen(ctx context.Context, key, etag string, size int64) (err 
 	if w.hash, err = w.running(); err != nil {
 		return err
 	}
-	upload, err := w.upload(ctx)
-	if err != nil {
+	if err := w.beginParts(ctx); err != nil {
 		return err
 	}
+	upload := s3lite.Upload{Key: w.store.keys.root + w.Key, ID: w.Upload}
 	for offset := int64(0); offset < size; {
 		n := min(size-offset, w.store.opts.CopyChunkSize)
 		if rest := size - offset - n; rest > 0 && rest < w.store.opts.minPart {
 			n += rest
 		}
-		part, err := w.store.client.UploadPartCopy(ctx, upload, len(w.Parts)+1, key, &s3lite.Range{Offset: offset, Length: n}, etag)
+		part, err := w.store.client.UploadPartCopy(ctx, upload, w.numbers.take(), key, &s3lite.Range{Offset: offset, Length: n}, etag)
 		if err != nil {
 			return err
 		}
-		w.Parts = append(w.Parts, partNote{part.ETag, n})
+		w.addPart(part, n)
 		offset += n
 	}
 	return w.save(ctx)
@@ -223,16 +223,16 @@ func (w *writer) lastPart(ctx context.Context) error {
 		return nil
 	}
 	if w.buf.n == 0 && w.tail == nil {
-		upload, err := w.upload(ctx)
+		upload, number, err := w.upload(ctx)
 		if err != nil {
 			return err
 		}
-		part, err := w.store.client.UploadPartCopy(ctx, upload, len(w.Parts)+1, w.store.keys.session(w.name.repo, w.name.id),
+		part, err := w.store.client.UploadPartCopy(ctx, upload, number, w.store.keys.session(w.name.repo, w.name.id),
 			&s3lite.Range{Length: w.Tail}, w.etag)
 		if err != nil {
 			return err
 		}
-		w.addPart(part.ETag, w.Tail)
+		w.addPart(part, w.Tail)
 		return nil
 	}
 	if err := w.loadTail(ctx); err != nil {
@@ -250,7 +250,7 @@ func (w *writer) place(ctx context.Context, d oci.Digest, size int64) error {
 			return s.copy(ctx, place{key: s.keys.content(d), size: size}, own)
 		})
 	}
-	if w.Key != "" && w.Key != w.relativeData() {
+	if len(w.Parts) > 0 && w.Key != w.relativeData() {
 		if err := w.assemble(ctx); err != nil {
 			return err
 		}

@@ -30,12 +30,12 @@ func (w *writer) pass(ctx context.Context, r io.Reader) (end, err error) {
 	if w.discard {
 		return w.fill(r, nil), nil
 	}
-	upload, err := w.upload(ctx)
+	upload, number, err := w.upload(ctx)
 	if err != nil {
 		return nil, err
 	}
 	w.buf.grow(w.store.opts.ChunkSize)
-	f, number := newFlow(&w.buf), len(w.Parts)+1
+	f := newFlow(&w.buf)
 	var part s3lite.Part
 	var sendErr error
 	var sent sync.WaitGroup
@@ -52,7 +52,7 @@ func (w *writer) pass(ctx context.Context, r io.Reader) (end, err error) {
 	case end != nil:
 		return end, nil
 	}
-	w.addPart(part.ETag, w.buf.n)
+	w.addPart(part, w.buf.n)
 	w.buf.cut(0)
 	return nil, nil
 }

@@ -37,6 +37,8 @@ type record struct {
 	Key    string     `json:"key,omitempty"`
 	Upload string     `json:"upload,omitempty"`
 	Parts  []partNote `json:"parts,omitempty"`
+	// Claimed is the last number of a part that some request has for its own.
+	Claimed int `json:"claimed,omitempty"`
 	// Final: no byte comes any more, and Upload is about to be an object, or is
 	// one.
 	Final bool `json:"final,omitempty"`
@@ -47,8 +49,9 @@ type record struct {
 }
 
 type partNote struct {
-	ETag string `json:"etag"`
-	Size int64  `json:"size"`
+	Number int    `json:"number"`
+	ETag   string `json:"etag"`
+	Size   int64  `json:"size"`
 }
 
 // stored is how many bytes lie in parts.
@@ -65,7 +68,7 @@ func (r *record) offset() int64 { return r.stored() + r.Tail }
 func (r *record) list() []s3lite.Part {
 	parts := make([]s3lite.Part, len(r.Parts))
 	for i, p := range r.Parts {
-		parts[i] = s3lite.Part{Number: i + 1, ETag: p.ETag, Size: p.Size}
+		parts[i] = s3lite.Part{Number: p.Number, ETag: p.ETag, Size: p.Size}
 	}
 	return parts
 }
@@ -78,6 +81,10 @@ type session struct {
 	tail []byte
 	// kept: it was remembered, and another process may have changed it since.
 	kept bool
+	// saved is the tail as it was written, in bytes.
+	saved int64
+	// numbers are those that this process has claimed for parts to come.
+	numbers numbers
 }
 
 const (
@@ -119,7 +126,7 @@ func (s *Store) load(ctx context.Context, name sessionID, fresh bool) (*session,
 	if err != nil || tail < 0 || tail > object.Size || object.Size-tail > maxRecord {
 		return nil, fmt.Errorf("%w: %s is no upload session", oci.ErrUnavailable, key)
 	}
-	out := &session{etag: object.ETag}
+	out := &session{etag: object.ETag, saved: tail}
 	if tail <= tailKept {
 		out.tail = make([]byte, tail)
 		_, err = io.ReadFull(object.Body, out.tail)
@@ -152,10 +159,13 @@ func parseRecord(text []byte, tail int64) (r record, err error) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return r, err
 	}
-	bad := r.Version != 1 || r.Tail != tail || len(r.Parts) > s3lite.MaxParts || len(r.Parts) > 0 && r.Upload == "" || (r.Key == "") != (r.Upload == "")
+	bad := r.Version != 1 || r.Tail != tail || r.Claimed > s3lite.MaxParts || len(r.Parts) > 0 && r.Upload == "" || (r.Key == "") != (r.Upload == "")
+	last := 0
 	for _, p := range r.Parts {
-		bad = bad || p.Size <= 0 || p.Size > s3lite.MaxPart || p.ETag == ""
+		bad = bad || p.Number <= last || p.Size <= 0 || p.Size > s3lite.MaxPart || p.ETag == ""
+		last = p.Number
 	}
+	bad = bad || last > r.Claimed
 	if bad {
 		return r, errors.New("the record contradicts itself")
 	}
@@ -190,20 +200,19 @@ func (r *record) note(h hash.Hash) error {
 	return err
 }
 
-// save writes a session whose tail a buffer holds, and remembers it. Errors:
-// ErrRangeInvalid where another process has changed it, ErrUploadUnknown where
-// it is gone.
-func (s *Store) save(ctx context.Context, name sessionID, w *session, tail *buffer) error {
-	w.Tail, w.Nonce = tail.n, rand.Text()
+// save writes a session whose tail a buffer begins with, and remembers it.
+// Errors: ErrRangeInvalid where another process has changed it, ErrUploadUnknown
+// where it is gone.
+func (s *Store) save(ctx context.Context, name sessionID, w *session, tail *buffer, size int64) error {
+	w.Tail, w.Nonce = size, rand.Text()
 	text, err := json.Marshal(&w.record)
 	if err != nil {
 		return err
 	}
 	s.sessions.drop(name)
 	key := s.keys.session(name.repo, name.id)
-	_, _ = tail.Write(text)
-	etag, err := s.swap(ctx, key, w.etag, tail.body(), swapOptions{metadata: w.metadata()})
-	tail.cut(w.Tail)
+	body := s3lite.Section(joined{tail, size, text}, 0, size+int64(len(text)))
+	etag, err := s.swap(ctx, key, w.etag, body, swapOptions{metadata: w.metadata()})
 	if errors.Is(err, errStale) {
 		if _, headErr := s.client.HeadObject(ctx, key, s3lite.GetOptions{}); errors.Is(headErr, s3lite.ErrNotFound) {
 			return oci.ErrUploadUnknown
@@ -213,9 +222,10 @@ func (s *Store) save(ctx context.Context, name sessionID, w *session, tail *buff
 	if err != nil {
 		return err
 	}
-	w.etag, w.tail, w.kept = etag, nil, false
-	if tail.n <= tailKept {
-		w.tail = tail.bytes()
+	w.etag, w.saved, w.tail, w.kept = etag, size, nil, false
+	if size <= tailKept {
+		w.tail = make([]byte, size)
+		_, _ = tail.ReadAt(w.tail, 0)
 	}
 	own := *w
 	s.sessions.put(name, &own)

@@ -25,7 +25,7 @@ func (s *Store) CreateUpload(ctx context.Context, repo oci.Repo, algorithm oci.A
 	w := &session{record: record{Version: 1, Algorithm: algorithm}}
 	empty := &buffer{memory: &s.memory}
 	defer empty.free()
-	return name.id, s.save(ctx, name, w, empty)
+	return name.id, s.save(ctx, name, w, empty, 0)
 }
 
 func newID() oci.UploadID {

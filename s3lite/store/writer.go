@@ -6,6 +6,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"time"
 
 	"berth/oci"
 	"berth/s3lite"
@@ -25,8 +26,13 @@ type writer struct {
 	plan func(context.Context) error
 	// target is where parts go; "" for the session's own object.
 	target string
-	// begun: the multipart upload is not written down yet.
+	// begun: no part of the multipart upload is written down yet.
 	begun bool
+	// last: this request is to be the last, and writes down no bytes before it
+	// has failed: what it brings may be wrong.
+	last bool
+	// written is when the session was written down.
+	written time.Time
 	// assembled: the parts are an object now.
 	assembled bool
 	// discard: parts are hashed and not stored, since the content is there.
@@ -59,7 +65,7 @@ func (s *Store) begin(ctx context.Context, name sessionID, at int64, last bool) 
 		unlock()
 		return nil, err
 	}
-	return s.writer(name, w, unlock)
+	return s.writer(name, w, unlock, last)
 }
 
 // refresh is a session that was remembered, as it is now.
@@ -75,10 +81,10 @@ func (s *Store) refresh(ctx context.Context, name sessionID, w *session) (*sessi
 	return s.load(ctx, name, true)
 }
 
-func (s *Store) writer(name sessionID, w *session, unlock func()) (*writer, error) {
+func (s *Store) writer(name sessionID, w *session, unlock func(), last bool) (*writer, error) {
 	own := *w
 	own.Parts = slices.Clone(w.Parts)
-	out := &writer{session: &own, store: s, name: name, unlock: unlock, buf: buffer{memory: &s.memory}}
+	out := &writer{session: &own, store: s, name: name, unlock: unlock, last: last, written: s.opts.Now(), buf: buffer{memory: &s.memory}}
 	var err error
 	if out.hash, err = own.running(); err != nil {
 		unlock()
@@ -158,6 +164,9 @@ func (w *writer) receive(ctx context.Context, r io.Reader) error {
 				return errStore{err}
 			}
 		}
+		if err := w.checkpoint(ctx); err != nil {
+			return errStore{err}
+		}
 		_, _ = w.hash.Write(one[:])
 		_, _ = w.buf.Write(one[:])
 		if end == nil && w.fillsPart(r) {
@@ -235,45 +244,23 @@ func (w *writer) flush(ctx context.Context) error {
 		w.Tail = 0
 		return nil
 	}
-	upload, err := w.upload(ctx)
+	upload, number, err := w.upload(ctx)
 	if err != nil {
 		return err
 	}
-	part, err := w.store.client.UploadPart(ctx, upload, len(w.Parts)+1, w.buf.body())
+	part, err := w.store.client.UploadPart(ctx, upload, number, w.buf.body())
 	if err != nil {
 		return err
 	}
-	w.addPart(part.ETag, w.buf.n)
+	w.addPart(part, w.buf.n)
 	w.buf.cut(0)
 	return nil
 }
 
 // addPart notes a part that has all of the tail in it.
-func (w *writer) addPart(etag string, size int64) {
-	w.Parts = append(w.Parts, partNote{etag, size})
+func (w *writer) addPart(p s3lite.Part, size int64) {
+	w.Parts = append(w.Parts, partNote{p.Number, p.ETag, size})
 	w.Tail = 0
-}
-
-// upload is the multipart upload of the session, which it begins where needed.
-func (w *writer) upload(ctx context.Context) (s3lite.Upload, error) {
-	if w.Final {
-		return s3lite.Upload{}, oci.Errorf(oci.ErrUploadInvalid, "the upload was to be finished already, and takes no more; begin a new one")
-	}
-	if len(w.Parts) >= s3lite.MaxParts {
-		return s3lite.Upload{}, oci.Errorf(oci.ErrTooLarge, "the upload has %d parts, and a bucket takes no more; a larger chunksize makes room", s3lite.MaxParts)
-	}
-	if w.Upload == "" {
-		key := w.target
-		if key == "" {
-			key = w.store.keys.data(w.name.repo, w.name.id)
-		}
-		upload, err := w.store.client.CreateMultipartUpload(ctx, key, s3lite.PutOptions{})
-		if err != nil {
-			return upload, err
-		}
-		w.Key, w.Upload, w.begun = w.store.relative(key), upload.ID, true
-	}
-	return s3lite.Upload{Key: w.store.keys.root + w.Key, ID: w.Upload}, nil
 }
 
 // arrived is how many bytes have.
@@ -281,9 +268,6 @@ func (w *writer) arrived() int64 { return w.offset() + w.discarded }
 
 // save writes the session down as it is now.
 func (w *writer) save(ctx context.Context) error {
-	if err := w.note(w.hash); err != nil {
-		return err
-	}
 	if err := w.loadTail(ctx); err != nil {
 		return asStored(err)
 	}
@@ -292,8 +276,12 @@ func (w *writer) save(ctx context.Context) error {
 			return asStored(err)
 		}
 	}
-	err := w.store.save(ctx, w.name, w.session, &w.buf)
+	if err := w.note(w.hash); err != nil {
+		return err
+	}
+	w.extend()
+	err := w.store.save(ctx, w.name, w.session, &w.buf, w.buf.n)
 	// Where it is not known what was written, the session may tell of the parts.
-	w.begun = w.begun && (errors.Is(err, oci.ErrRangeInvalid) || errors.Is(err, oci.ErrUploadUnknown))
+	w.begun = w.begun && (len(w.Parts) == 0 || errors.Is(err, oci.ErrRangeInvalid) || errors.Is(err, oci.ErrUploadUnknown))
 	return err
 }
