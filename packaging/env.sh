@@ -2,13 +2,13 @@
 # version, the time that everything made carries, and where things go.
 
 # version prints that of the packages: a tag without its v, or 0.0.0 with the
-# commit's day and name, which sorts before every tag.
+# commit's time and name, which sorts before every tag and by time.
 version() {
   local tag
   if tag=$(git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null); then
     echo "${tag#v}"
   else
-    echo "0.0.0-git$(TZ=UTC git log -1 --date=format-local:%Y%m%d --format=%cd).$(git log -1 --format=%h)"
+    echo "0.0.0-git$(TZ=UTC git log -1 --date=format-local:%Y%m%d%H%M%S --format=%cd).$(git log -1 --format=%h)"
   fi
 }
 
@@ -24,8 +24,9 @@ work=build/package
 # tool runs a program of the packaging module.
 tool() { (cd packaging && GOFLAGS= go build -trimpath -o "../$work/tools/" "$@"); }
 
-# page NAME prints a page of berth's manual, by a binary of this machine.
-page() { bin/berth help "$1"; }
+# page NAME prints a page of berth's manual, by a binary of this machine. PAGES
+# is another program that does.
+page() { "${PAGES:-bin/berth}" help "$1"; }
 
 # with_setting FILE KEY VALUE sets a key of a configuration that holds it once,
 # commented out or not. It fails where there is no such line.
