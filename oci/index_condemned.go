@@ -15,6 +15,11 @@ const (
 	// from the repository, with a space between them. While a digest stands
 	// there, no manifest that needs it may be added.
 	AnnotationCondemned = "io.berth.condemned"
+	// AnnotationWrite holds a text that is another one after each write. So no
+	// index ever has the bytes of one before it, and a late repetition of a
+	// write, on the condition that the index is still a certain one, never
+	// finds that again.
+	AnnotationWrite = "io.berth.write"
 )
 
 // Epoch is the index's AnnotationEpoch, "" where it has none.
@@ -50,16 +55,25 @@ func (x *Index) Condemn(epoch string, blobs []Digest) (*Index, error) {
 	}
 	e := edit{Index: x}
 	e.change()
-	if err := e.annotate(string(added)); err != nil {
+	if err := e.annotate(string(added), AnnotationEpoch, AnnotationCondemned); err != nil {
 		return nil, err
 	}
 	e.epoch, e.condemned = epoch, sorted
 	return e.Index, nil
 }
 
-// annotate puts members into the index's own annotations, in place of those
-// that it has of AnnotationEpoch and AnnotationCondemned.
-func (x *Index) annotate(added string) error {
+// Stamp is the index with another AnnotationWrite. It fails as Condemn does.
+func (x *Index) Stamp(text string) (*Index, error) {
+	stamped := *x // shares the descriptors, which nobody changes
+	if err := stamped.annotate(string(quote([]byte(`"`+AnnotationWrite+`":`), text)), AnnotationWrite); err != nil {
+		return nil, err
+	}
+	return &stamped, nil
+}
+
+// annotate puts members into the index's own annotations, in place of some that
+// it has.
+func (x *Index) annotate(added string, replaced ...string) error {
 	object := x.head + x.tail // without the descriptors
 	at, value := -1, ""
 	c := cursor{s: object}
@@ -84,7 +98,7 @@ func (x *Index) annotate(added string) error {
 	var b strings.Builder
 	b.WriteByte('{')
 	for name, v := range texts(value) {
-		if decoded, _ := text(name); decoded != AnnotationEpoch && decoded != AnnotationCondemned {
+		if decoded, _ := text(name); !slices.Contains(replaced, decoded) {
 			addMember(&b, name, v)
 		}
 	}

@@ -130,6 +130,44 @@ func TestCondemnBesideEdits(t *testing.T) {
 	whole(t, z)
 }
 
+// A stamp changes nothing but itself, and stays until the next one.
+func TestStamp(t *testing.T) {
+	x, err := oci.NewIndex().Put(manifest("m"), "", "tag").Condemn("1", []oci.Digest{named("a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamp := func(x *oci.Index, text string) *oci.Index {
+		t.Helper()
+		y, err := x.Stamp(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole(t, y)
+		if y.Epoch() != "1" || !y.IsCondemned(named("a")) || y.Tagged("tag") == nil || strings.Count(string(y.JSON()), oci.AnnotationWrite) != 1 {
+			t.Fatalf("stamped: %s", y.JSON())
+		}
+		return y
+	}
+	one, two := stamp(x, "one"), stamp(stamp(x, "one"), "two")
+	if string(one.JSON()) == string(two.JSON()) || strings.Contains(string(x.JSON()), oci.AnnotationWrite) {
+		t.Fatalf("%s, %s, %s", x.JSON(), one.JSON(), two.JSON())
+	}
+	if again := stamp(two, "one"); string(again.JSON()) != string(one.JSON()) {
+		t.Fatalf("%s, want %s", again.JSON(), one.JSON())
+	}
+	cleared, err := two.Condemn("2", nil)
+	if err != nil || !strings.Contains(string(cleared.JSON()), `"io.berth.write":"two"`) {
+		t.Fatalf("%s, %v", cleared.JSON(), err)
+	}
+	odd, err := oci.ParseIndex([]byte(`{"annotations":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if y, err := odd.Stamp("1"); err == nil {
+		t.Errorf("annotations that are none became %s", y.JSON())
+	}
+}
+
 func FuzzCondemn(f *testing.F) {
 	f.Add([]byte(`{"manifests":[{}],"annotations":{"x":"y"}}`), "1", "a")
 	f.Add([]byte(`{"annotations":{"io.berth.epoch":"0","io.berth.condemned":"x"},"a":"annotations"}`), "\"\u2028", "")
@@ -140,6 +178,9 @@ func FuzzCondemn(f *testing.F) {
 			return
 		}
 		y, err := x.Condemn(strings.ToValidUTF8(epoch, "?"), []oci.Digest{named(content)})
+		if err == nil {
+			y, err = y.Stamp(content)
+		}
 		if err != nil {
 			return
 		}

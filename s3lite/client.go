@@ -146,7 +146,7 @@ type call struct {
 	header     http.Header
 	body       *Body
 	once, slow bool
-	within     func() time.Duration
+	before     time.Time // see wire.Request.Before
 	read       func(header http.Header, body io.Reader) error
 }
 
@@ -162,7 +162,7 @@ func (c *Client) do(ctx context.Context, k call) (*http.Response, error) {
 	}
 	return c.wire.Do(ctx, &wire.Request{
 		Op: k.op, Target: target, Method: k.method, Header: k.header, Body: k.body,
-		Once: k.once, Slow: k.slow, Within: k.within, Read: k.read,
+		Once: k.once, Slow: k.slow, Before: k.before, Read: k.read,
 		Place: func() wire.Place {
 			region = c.Region()
 			place := c.endpoint.place(region, k.key, k.query.Encode())

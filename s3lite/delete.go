@@ -29,13 +29,13 @@ func (c *Client) DeleteObject(ctx context.Context, key, ifMatch string) error {
 	return err
 }
 
-// DeleteObjectWithin removes an object, if the service gets the request before
-// the time is over that left tells, rounded up to a second: later it refuses it,
-// whatever held it up. It needs credentials, and ServerTime called once before.
-// A request that may have been carried out is not repeated. Errors: ErrTooLate,
+// DeleteObjectBefore removes an object, if the service gets the request before
+// its own clock shows end, rounded up to a second: later it refuses it, whatever
+// held it up. It needs credentials, and ServerTime called once before. A request
+// that may have been carried out is not repeated. Errors: ErrTooLate,
 // ErrOutcomeUnknown.
-func (c *Client) DeleteObjectWithin(ctx context.Context, key string, left func() time.Duration) error {
-	err := c.run(ctx, call{op: "DeleteObject", method: http.MethodDelete, key: key, once: true, within: left})
+func (c *Client) DeleteObjectBefore(ctx context.Context, key string, end time.Time) error {
+	err := c.run(ctx, call{op: "DeleteObject", method: http.MethodDelete, key: key, once: true, before: end})
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -49,6 +49,16 @@ func (c *Client) ServerTime(ctx context.Context) (now time.Time, err error) {
 		return err
 	}})
 	return now, err
+}
+
+// UntilServerTime is how long it is until the service's clock shows a time, by
+// the latest answer that has told it; zero where none has.
+func (c *Client) UntilServerTime(end time.Time) time.Duration {
+	now, known := c.wire.ServiceTime()
+	if !known {
+		return 0
+	}
+	return end.Sub(now)
 }
 
 // MaxDelete is how many keys one request removes.

@@ -175,6 +175,14 @@ func (s *store) Shared(repo oci.Repo) (late time.Duration, shared bool) {
 	return 0, false
 }
 
+// DeletionEnd implements oci.Shared where the store does.
+func (s *store) DeletionEnd(ctx context.Context, repo oci.Repo, within time.Duration) (time.Time, error) {
+	if inner, ok := s.Store.(oci.Shared); ok {
+		return inner.DeletionEnd(ctx, repo, within)
+	}
+	return time.Time{}, errors.ErrUnsupported
+}
+
 // DeleteBlobsBefore implements oci.Shared where the store does. What it frees
 // is counted by the next round over the store: to ask for each size before
 // would cost more than the deletion.

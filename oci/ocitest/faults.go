@@ -1,6 +1,7 @@
 package ocitest
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"sync"
@@ -16,7 +17,8 @@ const (
 	Never  When = iota
 	Before      // it failed, and nothing happened
 	After       // it failed, yet it happened
-	Later       // it failed, and happens at some time afterwards; of PutBlob, LinkBlob, DeleteBlob and DeleteBlobsBefore only
+	Later       // it failed, and happens at some time afterwards; of what changes a repository only
+	Twice       // it succeeded, and happens once more at some time afterwards, as a request may that was sent twice; as Later
 )
 
 // Faults is a store that fails on demand.
@@ -114,21 +116,29 @@ func (f *Faults) send(method string, do func() error) error {
 	case Before:
 		return fault
 	case Later:
-		f.mu.Lock()
-		delay := f.delay
-		f.mu.Unlock()
-		f.later.Go(func() {
-			if delay != nil {
-				delay()
-			}
-			_ = do() // nobody learns of it
-		})
+		f.afterwards(do)
 		return fault
+	case Twice:
+		f.afterwards(do)
+		return do()
 	}
 	if err := do(); err != nil || when == Never {
 		return err
 	}
 	return fault
+}
+
+// afterwards carries something out that nobody waits for.
+func (f *Faults) afterwards(do func() error) {
+	f.mu.Lock()
+	delay := f.delay
+	f.mu.Unlock()
+	f.later.Go(func() {
+		if delay != nil {
+			delay()
+		}
+		_ = do() // nobody learns of it
+	})
 }
 
 // begin decides what becomes of a call; after is to be called when it ends.
@@ -250,11 +260,19 @@ func (f *Faults) LoadIndex(ctx context.Context, repo oci.Repo, have oci.Version)
 
 // SwapIndex implements oci.Indexes.
 func (f *Faults) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, index []byte) (v oci.Version, err error) {
-	err = f.call("SwapIndex", func() error {
-		v, err = f.store.SwapIndex(ctx, repo, old, index)
+	index = bytes.Clone(index) // it is the caller's afterwards
+	made := make(chan oci.Version, 2)
+	err = f.send("SwapIndex", func() error {
+		v, err := f.store.SwapIndex(ctx, repo, old, index)
+		if err == nil {
+			made <- v
+		}
 		return err
 	})
-	return v, err
+	if err != nil {
+		return "", err
+	}
+	return <-made, nil
 }
 
 // WalkRepos implements oci.Repos.

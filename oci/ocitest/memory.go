@@ -23,6 +23,13 @@ import (
 type Memory struct {
 	// Now is the clock; it may be replaced before the store is used.
 	Now func() time.Time
+	// Deleting, where set before the store is used, is called when a blob is
+	// about to be deleted, with what lies in its repository at that moment. It
+	// must not use the store.
+	Deleting func(repo oci.Repo, d oci.Digest, index []byte, read func(oci.Digest) []byte)
+	// ByContent, set before the store is used, has equal indexes have the same
+	// version, as they have where that is a hash of the bytes.
+	ByContent bool
 
 	mu      sync.Mutex // guards everything below, and the repositories
 	repos   map[oci.Repo]*repository
@@ -180,6 +187,9 @@ func (m *Memory) delete(repo oci.Repo, d oci.Digest) error {
 	if !ok {
 		return oci.ErrBlobUnknown
 	}
+	if m.Deleting != nil {
+		m.Deleting(repo, d, r.index, func(d oci.Digest) []byte { return r.blobs[d].content })
+	}
 	b.shared.links.Add(-1)
 	r.changed = m.Now()
 	delete(r.blobs, d)
@@ -229,6 +239,9 @@ func (m *Memory) SwapIndex(ctx context.Context, repo oci.Repo, old oci.Version, 
 	m.swaps++
 	r.changed = m.Now()
 	r.index, r.version = bytes.Clone(index), oci.Version(strconv.Itoa(m.swaps))
+	if m.ByContent {
+		r.version = oci.Version(oci.SHA256.FromBytes(index))
+	}
 	return r.version, nil
 }
 

@@ -13,9 +13,6 @@ import (
 // faults of its own, and with its own memory of leases.
 type Replica struct {
 	*Faults
-	// Now is the process's clock, where that is not the store's; it may be set
-	// before the store is used.
-	Now func() time.Time
 
 	memory *Memory
 
@@ -39,22 +36,29 @@ func NewReplica(m *Memory) *Replica {
 // replicaLate is how late a deletion may take effect.
 const replicaLate = time.Second
 
-var errTooLate = errors.New("the request is too old")
+// ErrTooLate is how a deletion fails that comes after its end.
+var ErrTooLate = errors.New("the request is too old")
 
 // Shared implements oci.Shared.
 func (r *Replica) Shared(oci.Repo) (late time.Duration, shared bool) { return replicaLate, true }
 
+// DeletionEnd implements oci.Shared.
+func (r *Replica) DeletionEnd(_ context.Context, _ oci.Repo, within time.Duration) (end time.Time, err error) {
+	err = r.call("DeletionEnd", func() error {
+		end = r.memory.Now().Add(within)
+		return nil
+	})
+	return end, err
+}
+
 // DeleteBlobsBefore implements oci.Shared, as a server does that refuses
 // requests by their date.
 func (r *Replica) DeleteBlobsBefore(ctx context.Context, repo oci.Repo, blobs []oci.Digest, end time.Time) error {
-	if r.Now != nil {
-		end = r.memory.Now().Add(end.Sub(r.Now()))
-	}
 	return r.send("DeleteBlobsBefore", func() error {
 		r.memory.mu.Lock()
 		defer r.memory.mu.Unlock()
 		if r.memory.Now().After(end.Add(replicaLate)) {
-			return errTooLate
+			return ErrTooLate
 		}
 		for _, d := range blobs {
 			if err := r.memory.delete(repo, d); err != nil && !errors.Is(err, oci.ErrBlobUnknown) {
@@ -86,6 +90,14 @@ func (r *Replica) QuarantineBlob(ctx context.Context, repo oci.Repo, d oci.Diges
 // QuarantineReason implements oci.Quarantiner.
 func (r *Replica) QuarantineReason(ctx context.Context, repo oci.Repo, d oci.Digest) (string, error) {
 	return r.memory.QuarantineReason(ctx, repo, d)
+}
+
+// Has tells whether this process has a lease that nobody has taken over.
+func (r *Replica) Has(name string) bool {
+	r.memory.mu.Lock()
+	defer r.memory.mu.Unlock()
+	is := r.memory.leases[name]
+	return is != nil && is.holder != nil && is.holder.replica == r
 }
 
 // leased is a lease as it lies in the store.

@@ -7,7 +7,7 @@ import (
 	"berth/oci"
 )
 
-// shared tests a store that is an oci.Shared, on the clock of time.Now.
+// shared tests a store that is an oci.Shared.
 func (s suite) shared(t *testing.T) {
 	if store, ok := s.open(t).(oci.Shared); !ok {
 		t.Skip("one process has the store")
@@ -26,24 +26,33 @@ func sharedDeletes(t *testing.T, h *helper) {
 	h.put("b", "one")
 	missing := oci.SHA512.FromString("missing")
 	store := h.Store.(oci.Shared)
+	end := h.deletionEnd("a", time.Minute)
 	for range 2 {
-		h.ok(store.DeleteBlobsBefore(h.ctx(), "a", []oci.Digest{one, missing, two}, time.Now().Add(time.Minute)))
+		h.ok(store.DeleteBlobsBefore(h.ctx(), "a", []oci.Digest{one, missing, two}, end))
 		h.lacks("a", one)
 		h.lacks("a", two)
 		h.holds("a", other, "other")
 		h.holds("b", one, "one")
 	}
-	h.ok(store.DeleteBlobsBefore(h.ctx(), "nowhere", []oci.Digest{one}, time.Now().Add(time.Minute)))
-	h.ok(store.DeleteBlobsBefore(h.ctx(), "a", nil, time.Now().Add(time.Minute)))
+	h.ok(store.DeleteBlobsBefore(h.ctx(), "nowhere", []oci.Digest{one}, h.deletionEnd("nowhere", time.Minute)))
+	h.ok(store.DeleteBlobsBefore(h.ctx(), "a", nil, end))
 	h.put("a", "one")
 	h.holds("a", one, "one")
+}
+
+// deletionEnd is one by the store's clock.
+func (h *helper) deletionEnd(repo oci.Repo, within time.Duration) time.Time {
+	h.t.Helper()
+	end, err := h.Store.(oci.Shared).DeletionEnd(h.ctx(), repo, within)
+	h.ok(err)
+	return end
 }
 
 func sharedTooLate(t *testing.T, h *helper) {
 	d := h.put("a", "content")
 	store := h.Store.(oci.Shared)
 	late, _ := store.Shared("a")
-	if err := store.DeleteBlobsBefore(h.ctx(), "a", []oci.Digest{d}, time.Now().Add(-late-time.Second)); err == nil {
+	if err := store.DeleteBlobsBefore(h.ctx(), "a", []oci.Digest{d}, h.deletionEnd("a", -late-time.Second)); err == nil {
 		t.Fatal("a deletion that comes too late succeeds")
 	}
 	h.holds("a", d, "content")

@@ -32,6 +32,10 @@ type edit struct {
 	// finally runs when the edit is over, whatever became of it; nil for none.
 	finally func()
 
+	// abandoned is closed when nobody waits for the edit any more: then it is
+	// not begun, nor begun anew. nil: it is carried out in any case.
+	abandoned <-chan struct{}
+
 	err     error
 	settled bool          // what apply returned depends on nothing unwritten
 	done    chan struct{} // closed when err is final
@@ -50,9 +54,11 @@ type desk struct {
 const maxConflicts = 20
 
 // edit carries out an edit and returns its error. When ctx ends earlier it
-// returns ctx's error, and the edit may still happen.
+// returns ctx's error, and the edit may still happen, if the index is written at
+// that moment: but not where others have changed that meanwhile. So what a client
+// gave up on never undoes what it has done since by another process.
 func (r *Registry) edit(ctx context.Context, repo oci.Repo, e *edit) error {
-	e.done = make(chan struct{})
+	e.done, e.abandoned = make(chan struct{}), ctx.Done()
 	r.desk.mu.Lock()
 	waiting, led := r.desk.waiting[repo]
 	if !led {
@@ -65,6 +71,9 @@ func (r *Registry) edit(ctx context.Context, repo oci.Repo, e *edit) error {
 	}
 	select {
 	case <-e.done:
+		if errors.Is(e.err, errAbandoned) {
+			return context.Cause(ctx)
+		}
 		return e.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -152,6 +161,9 @@ func (r *Registry) tryCommit(ctx context.Context, repo oci.Repo, batch []*edit, 
 	if next == s.index {
 		return next, nil
 	}
+	if r.isShared(repo) {
+		next = stamped(next)
+	}
 	buffer, _ := r.buffers.Get().(*[]byte)
 	if buffer == nil {
 		buffer = new([]byte)
@@ -166,6 +178,15 @@ func (r *Registry) tryCommit(ctx context.Context, repo oci.Repo, batch []*edit, 
 	}
 	r.keep(repo, s, next, version)
 	return next, nil
+}
+
+// stamped is an index whose bytes no other write has made. One whose annotations
+// make no sense stays as it is.
+func stamped(index *oci.Index) *oci.Index {
+	if unlike, err := index.Stamp(newEpoch()); err == nil {
+		return unlike
+	}
+	return index
 }
 
 // base is the index that edits are applied to.
@@ -187,6 +208,10 @@ func (e *edit) applyTo(ctx context.Context, written *state, next *oci.Index) *oc
 		e.err, e.settled = oci.ErrConflict, true
 		return next
 	}
+	if e.isAbandoned() {
+		e.err, e.settled = errAbandoned, true
+		return next
+	}
 	made, err := e.apply(next)
 	if err == nil && e.before != nil {
 		err = e.before(ctx)
@@ -196,6 +221,19 @@ func (e *edit) applyTo(ctx context.Context, written *state, next *oci.Index) *oc
 	}
 	e.settled = made == written.index && (err != nil || e.after == nil)
 	return made
+}
+
+// errAbandoned: the caller's context has ended.
+var errAbandoned = errors.New("nobody waits for it")
+
+// isAbandoned tells whether nobody waits for the edit.
+func (e *edit) isAbandoned() bool {
+	select {
+	case <-e.abandoned:
+		return true
+	default:
+		return false
+	}
 }
 
 // finish ends edits whose index is written.

@@ -18,7 +18,8 @@ import (
 //
 //  1. a swap of the index announces what nothing needs in that very version,
 //     under a new epoch
-//  2. the content is deleted, before an end that was set before step 1
+//  2. the content is deleted, before an end that was set before step 1, and
+//     that the store enforces by its own clock
 //  3. a swap withdraws the announcement
 //
 // A push puts a manifest into no index that announces something it needs, and
@@ -64,7 +65,8 @@ type removal struct {
 	background bool
 
 	epoch string
-	end   time.Time // of the deletion; zero before the announcement was tried
+	began time.Time // by this process's clock, no later than what end counts from
+	end   time.Time // of the deletion, by the store's clock
 	// announced are those of blobs that are deleted, done is closed when that
 	// is over.
 	announced []oci.Digest
@@ -77,7 +79,10 @@ type removal struct {
 // nothing was done.
 func (r *Registry) removeShared(ctx context.Context, repo oci.Repo, m *removal) (gone []oci.Digest, err error) {
 	repo = oci.Repo(strings.Clone(string(repo)))
-	m.epoch, m.done = newEpoch(), make(chan struct{})
+	m.epoch, m.done, m.began = newEpoch(), make(chan struct{}), r.opts.Now()
+	if m.end, err = r.shared.DeletionEnd(ctx, repo, removeWithin); err != nil {
+		return nil, err
+	}
 	defer func() {
 		for _, key := range m.doomed {
 			r.doomed.CompareAndDelete(key, m.done)
@@ -98,7 +103,7 @@ func (r *Registry) removeShared(ctx context.Context, repo oci.Repo, m *removal) 
 		if !m.background {
 			return nil, err // it is left to whoever needs it withdrawn
 		}
-		if over := r.sleepUntil(ctx, m.end.Add(r.outlasts(repo)-removeWithin)); over != nil {
+		if over := r.sleepUntil(ctx, m.began.Add(r.outlasts(repo))); over != nil {
 			return nil, errors.Join(err, over)
 		}
 		return nil, errors.Join(err, r.withdraw(context.WithoutCancel(ctx), repo, m.epoch))
@@ -109,14 +114,10 @@ func (r *Registry) removeShared(ctx context.Context, repo oci.Repo, m *removal) 
 // announce is the index with the removal's announcement. It may be called again
 // for a newer index.
 func (r *Registry) announce(repo oci.Repo, m *removal, index *oci.Index) (*oci.Index, error) {
-	now := r.opts.Now()
-	if m.end.IsZero() {
-		m.end = now.Add(removeWithin)
-	}
 	switch {
 	case len(index.Condemned()) > 0:
 		return nil, errAnnounced
-	case !now.Before(m.end):
+	case r.opts.Now().Sub(m.began) >= removeWithin:
 		return nil, oci.ErrConflict // others were faster for too long
 	}
 	if m.change != nil {
@@ -299,7 +300,7 @@ func (r *Registry) sleepUntil(ctx context.Context, at time.Time) error {
 		if left <= 0 {
 			return nil
 		}
-		if err := sleep(ctx, min(left, 200*time.Millisecond)); err != nil {
+		if err := sleep(ctx, min(left, 50*time.Millisecond)); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,16 @@ func (r *Router) Shared(repo oci.Repo) (late time.Duration, shared bool) {
 	return 0, false
 }
 
+// DeletionEnd implements oci.Shared where the store does; it fails with
+// errors.ErrUnsupported elsewhere.
+func (r *Router) DeletionEnd(ctx context.Context, repo oci.Repo, within time.Duration) (time.Time, error) {
+	m, name := r.route(repo)
+	if s, ok := m.store.(oci.Shared); ok {
+		return s.DeletionEnd(ctx, name, within)
+	}
+	return time.Time{}, errors.ErrUnsupported
+}
+
 // DeleteBlobsBefore implements oci.Shared where the store does; it fails with
 // errors.ErrUnsupported elsewhere.
 func (r *Router) DeleteBlobsBefore(ctx context.Context, repo oci.Repo, blobs []oci.Digest, end time.Time) error {
@@ -47,6 +57,19 @@ func (l *Lazy) Shared(repo oci.Repo) (late time.Duration, shared bool) {
 		return nil
 	})
 	return late, shared || err != nil
+}
+
+// DeletionEnd implements oci.Shared where the store does; it fails with
+// errors.ErrUnsupported elsewhere.
+func (l *Lazy) DeletionEnd(ctx context.Context, repo oci.Repo, within time.Duration) (end time.Time, err error) {
+	err = l.with(func(o *opened) error {
+		if s, ok := o.store.(oci.Shared); ok {
+			end, err = s.DeletionEnd(ctx, repo, within)
+			return err
+		}
+		return errors.ErrUnsupported
+	})
+	return end, err
 }
 
 // DeleteBlobsBefore implements oci.Shared where the store does; it fails with

@@ -64,20 +64,40 @@ func TestLeases(t *testing.T) {
 	})
 }
 
-// TestDeleteBefore: a deletion that is held up on its way is refused, and one
-// whose answer is lost is not told to be over.
+// TestDeleteBefore: a deletion that is held up on its way, or at a process that
+// does not know of it, is refused, and one whose answer is lost is not told to be
+// over.
 func TestDeleteBefore(t *testing.T) {
 	clock := newClock()
 	b := strictBucket(t, s3test.Options{Now: clock.now})
 	s := b.sweeps(clock)
 	content := noise(1, chunk)
 	d := push(t, s, "a", content)
-	end := func() time.Time { return clock.now().Add(5 * time.Second) }
+	end := func() time.Time {
+		t.Helper()
+		end, err := s.DeletionEnd(t.Context(), "a", 5*time.Second)
+		ok(t, err)
+		return end
+	}
 	slow := b.intrude(s, isMethod("DELETE", "X-Amz-Expires"), func() { clock.advance(5*time.Second + lateness) })
 	if err := slow.DeleteBlobsBefore(t.Context(), "a", []oci.Digest{d}, end()); err == nil {
 		t.Error("a deletion that was held up succeeds")
 	}
 	reads(t, s, "a", content)
+	// The client's own clock stands all the time, as that of a machine asleep.
+	before := end()
+	clock.advance(time.Hour)
+	for _, awake := range []bool{false, true} {
+		if awake {
+			end() // the time is told once more
+		}
+		b.Reset()
+		err := s.DeleteBlobsBefore(t.Context(), "a", []oci.Digest{d}, before)
+		if sent := b.Count("DeleteObject") > 0; err == nil || sent == awake {
+			t.Errorf("a deletion of an hour ago, the time being known: %v, sent: %v, %v", awake, sent, err)
+		}
+		reads(t, s, "a", content)
+	}
 	b.Fail(s3test.Fault{Op: "DeleteObject", Cut: true})
 	if err := s.DeleteBlobsBefore(t.Context(), "a", []oci.Digest{d}, end()); err == nil {
 		t.Error("a deletion whose answer was lost is told to be over")

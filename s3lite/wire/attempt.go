@@ -119,7 +119,7 @@ func (c *Client) prepare(ctx context.Context, r *Request, x *exchange, w *watch)
 			return nil, nil, &credentialsError{err}
 		}
 	}
-	if r.Within != nil {
+	if !r.Before.IsZero() {
 		return req, nil, c.bound(req, r, place, x.used)
 	}
 	if c.o.Credentials != nil {
@@ -148,7 +148,7 @@ var ErrTooLate = errors.New("the time for the request is over")
 // may be.
 func (c *Client) bound(req *http.Request, r *Request, place Place, creds sigv4.Credentials) error {
 	now, known := c.ServiceTime()
-	left := r.Within()
+	left := r.Before.Sub(now)
 	switch {
 	case c.o.Credentials == nil || r.Body != nil:
 		return fmt.Errorf("%w: only a signed request without a body can have one", ErrTooLate)

@@ -124,13 +124,13 @@ type Request struct {
 	Once bool
 	// Slow: the service may work for minutes before it answers.
 	Slow bool
-	// Within, where it is not nil, is asked before each attempt for how long
-	// from then on the service may take the request, rounded up to a second:
-	// later it refuses it, however long the request was on its way. So it is
-	// signed in its query, which needs credentials, and by the service's clock,
-	// which an earlier answer has told (ServiceTime). Nothing is sent any more
-	// when no time is left.
-	Within func() time.Duration
+	// Before, where it is not zero, is until when by its own clock the service
+	// may take the request, rounded up to a second: later it refuses it, however
+	// long the request was on its way. So it is signed in its query, which needs
+	// credentials, and an earlier answer must have told the service's time
+	// (ServiceTime). However wrong that is by now, the end stays where it is.
+	// Nothing is sent any more when no time is left.
+	Before time.Time
 	// Moved is told of a redirect, or of a region that is wrong; it tells
 	// whether Place has changed for it. May be nil.
 	Moved func(*Error) bool

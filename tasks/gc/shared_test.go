@@ -29,7 +29,6 @@ func sharing(t *testing.T) *replicas {
 // open is another process. wrap takes capabilities from its store; nil: none.
 func (r *replicas) open(now func() time.Time, wrap func(*ocitest.Replica) oci.Store) *world {
 	replica := ocitest.NewReplica(r.memory)
-	replica.Now = now
 	var store oci.Store = replica
 	if wrap != nil {
 		store = wrap(replica)
