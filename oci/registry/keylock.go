@@ -10,8 +10,10 @@ type keyLock[K comparable] struct {
 }
 
 type heldKey struct {
-	mu    sync.Mutex // guards whatever the key stands for
-	users int        // guarded by keyLock.mu
+	// free holds a token while nobody has the key: a channel, since what is
+	// waited for is a store's answer.
+	free  chan struct{}
+	users int // guarded by keyLock.mu
 }
 
 // lock waits for the key and returns what gives it free.
@@ -22,14 +24,15 @@ func (l *keyLock[K]) lock(key K) (unlock func()) {
 	}
 	h := l.held[key]
 	if h == nil {
-		h = &heldKey{}
+		h = &heldKey{free: make(chan struct{}, 1)}
+		h.free <- struct{}{}
 		l.held[key] = h
 	}
 	h.users++
 	l.mu.Unlock()
-	h.mu.Lock()
+	<-h.free
 	return func() {
-		h.mu.Unlock()
+		h.free <- struct{}{}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if h.users--; h.users == 0 {
