@@ -1,8 +1,10 @@
 package creds
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,6 +23,7 @@ type places struct {
 	env   map[string]string
 	home  string
 	clock *s3test.Clock
+	log   bytes.Buffer // all that is logged
 
 	mu       sync.Mutex
 	requests []string
@@ -64,7 +67,10 @@ func (p *places) look(t *testing.T) *Cache {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	there := to{server.URL, transport}
-	cache, err := Default(Options{Getenv: func(name string) string { return p.env[name] }, Home: p.home, Region: "eu-west-1", Near: there, Far: there, Clock: p.clock})
+	cache, err := Default(Options{
+		Getenv: func(name string) string { return p.env[name] }, Home: p.home, Region: "eu-west-1", Near: there, Far: there, Clock: p.clock,
+		Log: slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,10 @@ func (instance) Name() string { return "the instance's metadata" }
 func (i instance) Retrieve(ctx context.Context) (sigv4.Credentials, error) {
 	token, err := fetch(ctx, i.client, "instance metadata token", http.MethodPut, i.at("/latest/api/token"),
 		http.Header{"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": {"300"}}, nil)
+	if errors.Is(err, wire.ErrStalled) {
+		// The answer's packets are not to leave the machine.
+		err = fmt.Errorf("%w; in a container the instance's metadata need a hop limit of 2", err)
+	}
 	if err != nil {
 		return sigv4.Credentials{}, absent(ctx, err)
 	}
@@ -58,7 +62,15 @@ func absent(ctx context.Context, err error) error {
 	e, ok := errors.AsType[*wire.Error](err)
 	_, unreachable := errors.AsType[*net.OpError](err)
 	if unreachable || errors.Is(err, wire.ErrStalled) || ok && (e.Status == http.StatusNotFound || e.Status == http.StatusForbidden) {
-		return fmt.Errorf("%w (%w)", ErrNone, err)
+		return &absence{err}
 	}
 	return err
 }
+
+// absence is an ErrNone that was found out in some way.
+type absence struct{ cause error }
+
+func (a *absence) Error() string { return ErrNone.Error() + ": " + a.cause.Error() }
+
+// Unwrap returns ErrNone and how it was found out.
+func (a *absence) Unwrap() []error { return []error{ErrNone, a.cause} }

@@ -61,7 +61,11 @@ func (c chain) Retrieve(ctx context.Context) (sigv4.Credentials, error) {
 		if !errors.Is(err, ErrNone) {
 			return found, fmt.Errorf("%s: %w", source.Name(), err)
 		}
-		names = append(names, source.Name())
+		name := source.Name()
+		if absent, ok := errors.AsType[*absence](err); ok {
+			name += " (" + absent.cause.Error() + ")"
+		}
+		names = append(names, name)
 	}
 	return sigv4.Credentials{}, fmt.Errorf("%w: looked into %s", ErrNone, strings.Join(names, ", "))
 }
