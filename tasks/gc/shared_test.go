@@ -190,3 +190,45 @@ func TestSharedAfterDeath(t *testing.T) {
 		t.Fatalf("it is announced still: %s", data)
 	}
 }
+
+// TestSharedUnsure: deletions of which it is not known what became of them are
+// tried again in the same round, and those of other repositories are not given
+// up for them; but a store that stays away ends the round.
+func TestSharedUnsure(t *testing.T) {
+	for failures, want := range map[int]string{1: "blob garbage", 3: "blob garbage", 4: ""} {
+		t.Run(fmt.Sprint(failures), func(t *testing.T) {
+			r := sharing(t)
+			a := r.open(r.clock.Now, nil)
+			a.push("v1", a.image("m"))
+			a.blob("garbage")
+			r.clock.advance(3 * delay)
+			left, when := failures, map[bool]ocitest.When{true: ocitest.After, false: ocitest.Before}
+			a.store.Decide(func(method string) (ocitest.When, error) {
+				if method != "DeleteBlobsBefore" || left == 0 {
+					return ocitest.Never, nil
+				}
+				left--
+				return when[left%2 == 0], oci.ErrUnavailable
+			})
+			ends := 0 // what may be under way is waited for
+			a.store.Around(func(method string) {
+				if method != "DeleteBlobsBefore" {
+					return
+				}
+				if ends++; ends%2 == 0 {
+					r.clock.advance(time.Minute)
+				}
+			})
+			var went []string
+			_, err := a.gc.Run(a.ctx(), nil, gc.Request{Each: func(i gc.Item) error {
+				went = append(went, string(i.Kind)+" garbage")
+				return nil
+			}})
+			same(t, "collected", strings.Join(went, ", "), want)
+			if errors.Is(err, oci.ErrUnavailable) != (want == "") {
+				t.Errorf("the round's error is %v", err)
+			}
+			a.whole(manifest("m"))
+		})
+	}
+}
