@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -27,6 +28,8 @@ const (
 	Refused       // the connection ends, and it is not forwarded
 	Lost          // it is carried out, and the connection ends without an answer
 	Half          // the answer ends within its body
+	Cut           // its body is forwarded by half, and the connections end
+	Behind        // the connection ends, and it is carried out up to a second later
 	kinds
 )
 
@@ -44,6 +47,8 @@ type Proxy struct {
 	hit  map[Kind]int
 	// listed are the prefixes that were listed, up to maxListed.
 	listed []string
+
+	behind sync.WaitGroup // requests that are still to be carried out
 }
 
 // Start starts a proxy of the server at an http URL on a free port of
@@ -71,6 +76,7 @@ func Start(t testing.TB, target string, seed uint64) *Proxy {
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-ended
+		p.Calm()
 		p.client.CloseIdleConnections()
 	})
 	return p
@@ -83,6 +89,13 @@ func (p *Proxy) SetRate(rate float64) {
 	p.rate = rate
 }
 
+// Calm ends all faults, and returns when nothing is on its way behind its time
+// any more.
+func (p *Proxy) Calm() {
+	p.SetRate(0)
+	p.behind.Wait()
+}
+
 // Hits tells how often each fault struck.
 func (p *Proxy) Hits() map[Kind]int {
 	p.mu.Lock()
@@ -90,8 +103,8 @@ func (p *Proxy) Hits() map[Kind]int {
 	return maps.Clone(p.hit)
 }
 
-// Seen tells how many requests there were of each kind: a method, and "list"
-// behind it where a bucket is listed.
+// Seen tells how many requests there were of each kind: a method, and behind it
+// "list" where a bucket is listed, "within" where the request has an end.
 func (p *Proxy) Seen() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,6 +130,8 @@ func (p *Proxy) choose(r *http.Request) (Kind, time.Duration) {
 		if len(p.listed) < maxListed {
 			p.listed = append(p.listed, q.Get("prefix"))
 		}
+	} else if q.Has("X-Amz-Expires") {
+		what += " within"
 	}
 	p.seen[what]++
 	if p.rand.Float64() >= p.rate {
@@ -124,7 +139,12 @@ func (p *Proxy) choose(r *http.Request) (Kind, time.Duration) {
 	}
 	kind := Kind(1 + p.rand.IntN(int(kinds)-1))
 	p.hit[kind]++
-	return kind, time.Duration(p.rand.IntN(50)) * time.Millisecond
+	longest := 50 * time.Millisecond
+	if kind == Behind {
+		longest = time.Second
+		p.behind.Add(1)
+	}
+	return kind, time.Duration(p.rand.Int64N(int64(longest)))
 }
 
 // ServeHTTP forwards a request, or has it go wrong.
@@ -138,6 +158,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "SlowDown")
 		return
 	case Refused:
+		panic(http.ErrAbortHandler)
+	case Cut:
+		p.cut(r)
+		panic(http.ErrAbortHandler)
+	case Behind:
+		p.carryOutLater(r, pause)
 		panic(http.ErrAbortHandler)
 	case Late:
 		time.Sleep(pause)
@@ -177,6 +203,48 @@ func (p *Proxy) forward(r *http.Request, always bool) (*http.Response, error) {
 		out.Body = nil
 	}
 	return p.client.RoundTrip(out)
+}
+
+// cut forwards half of a request's body, and nothing where it has none.
+func (p *Proxy) cut(r *http.Request) {
+	if r.ContentLength < 2 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 50*time.Millisecond)
+	defer cancel()
+	out := r.WithContext(ctx)
+	out.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, r.ContentLength/2), stuck(ctx.Done())))
+	if answer, err := p.forward(out, false); err == nil {
+		_ = answer.Body.Close()
+	}
+}
+
+// stuck is the rest of a body that does not come. It is closed to end it.
+type stuck <-chan struct{}
+
+func (s stuck) Read([]byte) (int, error) {
+	<-s
+	return 0, io.ErrUnexpectedEOF
+}
+
+// carryOutLater takes all of a request, and forwards it after a pause. What
+// becomes of it nobody is told.
+func (p *Proxy) carryOutLater(r *http.Request, pause time.Duration) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		p.behind.Done()
+		return
+	}
+	out := r.Clone(context.WithoutCancel(r.Context()))
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	go func() {
+		defer p.behind.Done()
+		time.Sleep(pause)
+		if answer, err := p.forward(out, true); err == nil {
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+		}
+	}()
 }
 
 func refuse(w http.ResponseWriter, status int, code string) {
