@@ -5,12 +5,32 @@ import (
 	"io"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"berth/s3lite"
 )
 
 // slabSize is what buffers grow by, in bytes: an upload holds little more than
 // what has arrived of its part.
 const slabSize = 256 << 10
+
+// A slab lies outside of the heap: the garbage collector lets that grow by a
+// share of what is in it, which would be paid for large buffers, too.
+type slab []byte
+
+// newSlab takes one from the kernel, or from the heap where it has none to give.
+func newSlab() slab {
+	s, err := unix.Mmap(-1, 0, slabSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return make(slab, slabSize)
+	}
+	return s
+}
+
+// unmap gives it back to where it came from. Nothing may use it any more.
+func (s slab) unmap() {
+	_ = unix.Munmap(s) // refused for what is the heap's
+}
 
 // memory is what the buffers of all uploads take. Who wants more than is left
 // waits, in order.
@@ -20,12 +40,10 @@ type memory struct {
 	mu      sync.Mutex // guards all below
 	taken   int64
 	waiting []*waiter
-	free    []*slab // kept until trim finds that nobody used memory
-	used    bool    // since the last trim
-	made    int     // slabs that were allocated, for tests
+	free    []slab // kept until trim finds that nobody used memory
+	used    bool   // since the last trim
+	made    int    // slabs that were allocated, for tests
 }
-
-type slab [slabSize]byte
 
 type waiter struct {
 	n     int64
@@ -75,6 +93,9 @@ func (m *memory) trim() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.taken == 0 && !m.used {
+		for _, s := range m.free {
+			s.unmap()
+		}
 		m.free = nil
 	}
 	m.used = false
@@ -89,7 +110,7 @@ func (m *memory) admit() {
 	}
 }
 
-func (m *memory) slab() *slab {
+func (m *memory) slab() slab {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.free); n > 0 {
@@ -98,10 +119,10 @@ func (m *memory) slab() *slab {
 		return s
 	}
 	m.made++
-	return new(slab)
+	return newSlab()
 }
 
-func (m *memory) put(slabs []*slab) {
+func (m *memory) put(slabs []slab) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.free = append(m.free, slabs...)
@@ -110,7 +131,7 @@ func (m *memory) put(slabs []*slab) {
 // buffer holds bytes in slabs.
 type buffer struct {
 	memory *memory
-	slabs  []*slab
+	slabs  []slab
 	n      int64
 }
 
