@@ -59,7 +59,7 @@ func All() []Row {
 		{"gc", collect},
 		{"scrub", scrub},
 		{"background", background},
-		{"s3", inBucket},
+		{"s3push", inBucket(s3Push)}, {"s3pull", inBucket(s3Pull)}, {"s3manifest", inBucket(s3Manifest)},
 	}
 }
 

@@ -13,29 +13,24 @@ import (
 // one for each upload.
 const s3Chunk, s3Base = 10 << 20, 12 << 20
 
-// inBucket measures servers that keep what they are given in one bucket of
-// versitygw's.
-func inBucket(e *Env) (lines []report.Line, err error) {
-	if e.Gateway == "" {
-		return nil, errors.New("-gateway is missing; scripts/bench/run gives it")
-	}
-	dir, err := e.dir()
-	if err != nil {
-		return nil, err
-	}
-	bucket, err := peer.StartBucket(e.Gateway, dir)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	defer func() { err = errors.Join(err, bucket.Stop()) }()
-	for _, part := range []func(*Env, *peer.Bucket) ([]report.Line, error){s3Push, s3Pull, s3Manifest} {
-		more, err := part(e, bucket)
-		lines = append(lines, more...)
-		if err != nil {
-			return lines, err
+// inBucket makes a measurement of servers that keep what they are given in one
+// bucket of versitygw's.
+func inBucket(measure func(*Env, *peer.Bucket) ([]report.Line, error)) func(*Env) ([]report.Line, error) {
+	return func(e *Env) (lines []report.Line, err error) {
+		if e.Gateway == "" {
+			return nil, errors.New("-gateway is missing; scripts/bench/run gives it")
 		}
+		dir, err := e.dir()
+		if err != nil {
+			return nil, err
+		}
+		bucket, err := peer.StartBucket(e.Gateway, dir)
+		if err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		defer func() { err = errors.Join(err, bucket.Stop()) }()
+		return measure(e, bucket)
 	}
-	return lines, nil
 }
 
 // turns lets each server take its turn on an empty bucket, one at a time.
