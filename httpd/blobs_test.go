@@ -15,10 +15,10 @@ const absent = "sha256:000000000000000000000000000000000000000000000000000000000
 
 // The checklist of end-2, GET and HEAD of a blob.
 func TestPullBlob(t *testing.T) {
-	for _, files := range []bool{false, true} {
-		t.Run(fmt.Sprintf("files=%t", files), func(t *testing.T) {
+	for _, how := range []string{"read", "files", "pipes"} {
+		t.Run(how, func(t *testing.T) {
 			s := start(t, Options{})
-			s.store.files = files
+			s.store.files, s.store.pipes = how == "files", how == "pipes"
 			for _, size := range []int{0, 1, 1000, 64 << 10, 3 << 20} {
 				content := strings.Repeat("0123456789", size/10+1)[:size]
 				d := s.blob("a/b", content)

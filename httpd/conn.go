@@ -142,6 +142,12 @@ func (c *conn) sendCopy(from *io.LimitedReader) (int64, error) {
 	}
 	buf := c.own.wide.Get().(*[]byte)
 	defer c.own.wide.Put(buf)
+	if content, ok := from.R.(pipeContent); ok {
+		if p, err := newPipe(); err == nil {
+			defer p.close()
+			return c.sendMoved(from, content, p, *buf)
+		}
+	}
 	return io.CopyBuffer(onlyWriter{c}, onlyReader{from}, *buf)
 }
 

@@ -241,9 +241,9 @@ func TestUnixSocket(t *testing.T) {
 // everything pushes and pulls what takes every way out of the server.
 func everything(t *testing.T, s *site) {
 	t.Helper()
-	for _, files := range []bool{false, true} {
+	for _, how := range []string{"read", "files", "pipes"} {
 		s.store.mu.Lock()
-		s.store.files = files
+		s.store.files, s.store.pipes = how == "files", how == "pipes"
 		s.store.mu.Unlock()
 		for _, size := range []int{0, 10, 30 << 10, 2 << 20} {
 			content := strings.Repeat("0123456789", size/10+1)[:size]

@@ -101,9 +101,9 @@ func TestSlowUpload(t *testing.T) {
 
 // A client that reads now and then is sent to on; one that stops is not.
 func TestSlowDownload(t *testing.T) {
-	for _, files := range []bool{false, true} {
+	for _, how := range []string{"read", "files", "pipes"} {
 		s := byHand(t)
-		s.store.files = files
+		s.store.files, s.store.pipes = how == "files", how == "pipes"
 		d := s.blob("a", strings.Repeat("x", 32<<20))
 		s.client.CloseIdleConnections()
 		eventually(t, "nobody is there", func() bool { return s.server.conns.len() == 0 })

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"berth/s3lite/wire"
 )
 
 // Info is what is known of an object. An answer about part of an object has
@@ -176,11 +178,25 @@ const maxCuts, maxCutsInARow = 20, 3
 
 // Read implements io.Reader.
 func (d *download) Read(p []byte) (int, error) {
+	return d.take(len(p), func(n int) (int, error) { return d.body.Read(p[:n]) })
+}
+
+// ReadOrMove implements wire.Mover.
+func (d *download) ReadOrMove(buf []byte, pipe int) (n int, moved bool, err error) {
+	n, err = d.take(len(buf), func(n int) (got int, err error) {
+		got, moved, err = wire.ReadOrMove(d.body, buf[:n], pipe)
+		return got, err
+	})
+	return n, moved && n > 0, err
+}
+
+// take reads up to max bytes, or goes on after a cut.
+func (d *download) take(max int, read func(n int) (int, error)) (int, error) {
 	for {
 		if d.left == 0 {
 			return 0, io.EOF
 		}
-		n, err := d.body.Read(p[:min(int64(len(p)), d.left)])
+		n, err := read(int(min(int64(max), d.left)))
 		d.at, d.left = d.at+int64(n), d.left-int64(n)
 		if n > 0 {
 			d.row = 0

@@ -8,6 +8,7 @@ import (
 
 	"berth/oci"
 	"berth/s3lite"
+	"berth/s3lite/wire"
 )
 
 var _ oci.PartOpener = (*Store)(nil)
@@ -150,6 +151,11 @@ type ended struct {
 	cancel context.CancelFunc
 }
 
+// ReadOrMove implements wire.Mover.
+func (e *ended) ReadOrMove(buf []byte, pipe int) (n int, moved bool, err error) {
+	return wire.ReadOrMove(e.ReadCloser, buf, pipe)
+}
+
 func (e *ended) Close() error {
 	err := e.ReadCloser.Close()
 	e.cancel()
@@ -175,13 +181,31 @@ const skipped = 64 << 10
 
 // Read implements io.Reader.
 func (c *content) Read(p []byte) (int, error) {
+	if err := c.prepare(); err != nil {
+		return 0, err
+	}
+	n, err := c.body.Read(p)
+	return n, c.advance(n, err)
+}
+
+// ReadOrMove implements wire.Mover.
+func (c *content) ReadOrMove(buf []byte, pipe int) (n int, moved bool, err error) {
+	if err := c.prepare(); err != nil {
+		return 0, false, err
+	}
+	n, moved, err = wire.ReadOrMove(c.body, buf, pipe)
+	return n, moved, c.advance(n, err)
+}
+
+// prepare brings the body to where the caller is.
+func (c *content) prepare() error {
 	if c.at >= c.info.Size {
-		return 0, io.EOF
+		return io.EOF
 	}
 	if c.body != nil && c.pos < c.at && c.at < c.end && c.at-c.pos <= skipped {
 		n, err := io.CopyN(io.Discard, c.body, c.at-c.pos)
 		if c.pos += n; err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if c.body != nil && (c.pos != c.at || c.pos >= c.end) {
@@ -191,11 +215,15 @@ func (c *content) Read(p []byte) (int, error) {
 	if c.body == nil {
 		body, err := c.again(c.at)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		c.body, c.pos, c.end = body, c.at, c.info.Size
 	}
-	n, err := c.body.Read(p)
+	return nil
+}
+
+// advance takes in what a read came to.
+func (c *content) advance(n int, err error) error {
 	c.pos += int64(n)
 	c.at = c.pos
 	if err == io.EOF && c.at < c.info.Size {
@@ -204,7 +232,7 @@ func (c *content) Read(p []byte) (int, error) {
 			err = io.ErrUnexpectedEOF
 		}
 	}
-	return n, err
+	return err
 }
 
 var errSeek = errors.New("blob: seek to before the beginning, or from nowhere")

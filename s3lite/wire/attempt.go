@@ -42,7 +42,9 @@ func (c *Client) attempt(parent context.Context, r *Request) (*http.Response, ex
 	}
 	ctx, cancel := context.WithCancelCause(parent)
 	var wrote atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }})
+	var over *socket
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}
+	ctx = httptrace.WithClientTrace(ctx, traced(trace, &over))
 	limit := c.o.Stall
 	if r.Slow {
 		limit *= slowFactor
@@ -74,7 +76,7 @@ func (c *Client) attempt(parent context.Context, r *Request) (*http.Response, ex
 		return fail(err)
 	}
 	c.observe(resp.Header)
-	resp.Body = &answer{ReadCloser: resp.Body, ctx: ctx, watch: w, left: resp.ContentLength}
+	resp.Body = &answer{ReadCloser: resp.Body, ctx: ctx, watch: w, socket: over, left: resp.ContentLength}
 	if x.err = c.read(r, resp); x.err != nil {
 		_ = resp.Body.Close()
 		if x.err.Kind == nil {

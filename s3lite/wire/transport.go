@@ -53,7 +53,7 @@ func NewTransport(o TransportOptions) (*http.Transport, error) {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  proxy,
-		DialContext:            (&net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            dial(&net.Dialer{Timeout: o.DialTimeout, KeepAlive: 30 * time.Second}),
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    dialTimeout,
 		DisableCompression:     true,

@@ -71,17 +71,53 @@ func (w *watch) stop() {
 // next request where little of the body is left.
 type answer struct {
 	io.ReadCloser
-	ctx   context.Context // the exchange's own: asked for why it ended, nothing else
-	watch *watch
-	left  int64 // -1 where the length is not known
+	ctx    context.Context // the exchange's own: asked for why it ended, nothing else
+	watch  *watch
+	socket *socket // nil where bytes can only be read
+	left   int64   // -1 where the length is not known
 }
 
 // drainAtMost is how much of a body is read in vain to keep its connection.
 const drainAtMost = 64 << 10
 
+// Mover is what the body of an answer is, too.
+type Mover interface {
+	io.Reader
+	// ReadOrMove is Read, but what it reads is in a pipe in place of buf where it
+	// says so. The pipe, the end to write to, must be empty.
+	ReadOrMove(buf []byte, pipe int) (n int, moved bool, err error)
+}
+
+// ReadOrMove reads from what may be a Mover.
+func ReadOrMove(r io.Reader, buf []byte, pipe int) (n int, moved bool, err error) {
+	if m, ok := r.(Mover); ok {
+		return m.ReadOrMove(buf, pipe)
+	}
+	n, err = r.Read(buf)
+	return n, false, err
+}
+
+// ReadOrMove implements Mover: bytes that are not encrypted go from the socket
+// to the pipe without being copied.
+func (a *answer) ReadOrMove(buf []byte, pipe int) (n int, moved bool, err error) {
+	if a.socket == nil {
+		n, err = a.Read(buf)
+		return n, false, err
+	}
+	a.watch.resume(readingPhase)
+	n, moved, err = a.socket.readOrMove(a.ReadCloser, buf, pipe)
+	return n, moved, a.count(n, err)
+}
+
+// Read implements io.Reader.
 func (a *answer) Read(p []byte) (int, error) {
 	a.watch.resume(readingPhase)
 	n, err := a.ReadCloser.Read(p)
+	return n, a.count(n, err)
+}
+
+// count takes in what a read came to.
+func (a *answer) count(n int, err error) error {
 	a.watch.pause(readingPhase)
 	if a.left > 0 {
 		a.left -= int64(n)
@@ -89,7 +125,7 @@ func (a *answer) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		err = reason(a.ctx, err)
 	}
-	return n, err
+	return err
 }
 
 func (a *answer) Close() error {

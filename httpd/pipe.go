@@ -1,0 +1,94 @@
+package httpd
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipeContent is what content that comes over a socket may be: ReadOrMove is
+// Read, but what it reads is in an empty pipe in place of buf where it says so.
+// From there it goes out by splice(2).
+type pipeContent interface {
+	ReadOrMove(buf []byte, pipe int) (n int, moved bool, err error)
+}
+
+// A pipe is an empty one between two calls.
+type pipe [2]int
+
+func newPipe() (p pipe, err error) {
+	if err = unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err == nil {
+		_, _ = unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, wideSize)
+	}
+	return p, err
+}
+
+func (p pipe) close() {
+	_ = unix.Close(p[0])
+	_ = unix.Close(p[1])
+}
+
+// sendMoved sends content through a pipe, and what cannot go that way through a
+// buffer.
+func (c *conn) sendMoved(from *io.LimitedReader, content pipeContent, p pipe, buf []byte) (sent int64, err error) {
+	for from.N > 0 {
+		n, moved, readErr := content.ReadOrMove(buf[:min(int64(len(buf)), from.N)], p[1])
+		from.N -= int64(n)
+		var out int
+		if moved {
+			out, err = c.splice(p[0], n)
+		} else {
+			out, err = c.Write(buf[:n])
+		}
+		sent += int64(out)
+		if err == nil {
+			err = readErr
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return sent, err
+}
+
+// splice sends what is in a pipe: n bytes.
+func (c *conn) splice(pipe, n int) (sent int, err error) {
+	raw, err := c.tcp.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	for {
+		var failed error
+		c.out.waiting.Store(true)
+		before := sent
+		err = raw.Write(func(fd uintptr) bool {
+			for sent < n {
+				var some int64
+				some, failed = unix.Splice(pipe, nil, int(fd), nil, n-sent, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+				switch {
+				case some > 0:
+					sent += int(some)
+				case failed == nil:
+					failed = io.ErrUnexpectedEOF
+				}
+				if failed != nil && failed != unix.EINTR {
+					return failed != unix.EAGAIN
+				}
+			}
+			return true
+		})
+		c.out.waiting.Store(false)
+		c.out.moved.Add(int64(sent - before))
+		if err == nil && failed != nil && sent < n {
+			err = os.NewSyscallError("splice", failed)
+		}
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !c.goOnWriting(err) {
+			return sent, err
+		}
+	}
+}
