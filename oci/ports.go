@@ -175,6 +175,23 @@ type Changes interface {
 	BlobsChanged(ctx context.Context, repo Repo) (time.Time, error)
 }
 
+// BlobLister is what a store may also be that has to ask for the size of each
+// blob, where their names and ages come many at a time. See ListBlobs.
+type BlobLister interface {
+	// ListBlobs is WalkBlobs but for the size: it is how many bytes go with the
+	// blob, none where these are shared with others or cannot be had.
+	ListBlobs(ctx context.Context, repo Repo, fn func(Digest, BlobInfo) error) error
+}
+
+// ListBlobs is BlobLister.ListBlobs where the store is one, and WalkBlobs of any
+// other.
+func ListBlobs(ctx context.Context, blobs Blobs, repo Repo, fn func(Digest, BlobInfo) error) error {
+	if l, ok := blobs.(BlobLister); ok {
+		return l.ListBlobs(ctx, repo, fn)
+	}
+	return blobs.WalkBlobs(ctx, repo, fn)
+}
+
 // Discarder is what a store may also be that can delete blobs with less care,
 // and so with fewer writes to the medium. Without it DeleteBlob does.
 type Discarder interface {

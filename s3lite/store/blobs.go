@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"hash/fnv"
 	"strconv"
 	"time"
@@ -175,95 +174,4 @@ func (s *Store) DiscardBlob(ctx context.Context, repo oci.Repo, d oci.Digest) er
 	err := s.client.DeleteObject(ctx, s.keys.blob(repo, d), "")
 	s.refs.drop(blobID{repo, d})
 	return asStored(err)
-}
-
-// errEnough ends a walk.
-var errEnough = errors.New("enough")
-
-// WalkBlobs is oci.Blobs.WalkBlobs: two lists, and a HEAD for each reference
-// whose size is not known yet.
-func (s *Store) WalkBlobs(ctx context.Context, repo oci.Repo, fn func(oci.Digest, oci.BlobInfo) error) error {
-	found := false
-	for _, a := range []oci.Algorithm{oci.SHA256, oci.SHA512} {
-		prefix := s.keys.blobs(repo, a)
-		o := s3lite.ListOptions{Prefix: prefix, Delimiter: "/"}
-		for more := true; more; more = o.Token != "" {
-			page, err := s.client.ListObjects(ctx, o)
-			if err != nil {
-				return asStored(err)
-			}
-			o.Token = page.Next
-			all, err := s.describe(ctx, repo, a, prefix, page.Objects)
-			if err != nil {
-				return err
-			}
-			for _, b := range all {
-				found = true
-				if err := fn(b.digest, b.info(b.digest)); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	if found {
-		return nil
-	}
-	there, err := s.exists(ctx, repo)
-	if err == nil && !there {
-		return oci.ErrNameUnknown
-	}
-	return err
-}
-
-// listed is a blob that a list tells of.
-type listed struct {
-	holding
-	digest oci.Digest
-	gone   bool
-}
-
-// asking is how many requests a walk has under way.
-const asking = 8
-
-// describe makes blobs of a page of objects.
-func (s *Store) describe(ctx context.Context, repo oci.Repo, a oci.Algorithm, prefix string, objects []s3lite.Info) ([]listed, error) {
-	var all []listed
-	for _, o := range objects {
-		d, err := oci.ParseDigest(string(a) + ":" + o.Key[len(prefix):])
-		if err == nil {
-			all = append(all, listed{holding: s.holdingOf(o, d), digest: d})
-		}
-	}
-	// A list has no metadata: what looks foreign may be a reference.
-	err := parallel(ctx, asking, len(all), func(ctx context.Context, i int) error {
-		b := &all[i]
-		if !b.foreign {
-			return nil
-		}
-		if h, ok := s.refs.get(blobID{repo, b.digest}); ok && h.etag == b.etag && h.modified.Equal(b.modified.Truncate(time.Second)) {
-			b.holding = h
-			return nil
-		}
-		h, err := s.look(ctx, repo, b.digest)
-		if err == nil && h.foreign {
-			var at place
-			at, err = s.locate(ctx, b.digest)
-			h.size = at.size
-		}
-		b.holding, b.gone = h, errors.Is(err, oci.ErrBlobUnknown)
-		if b.gone {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	kept := all[:0]
-	for _, b := range all {
-		if !b.gone {
-			kept = append(kept, b)
-		}
-	}
-	return kept, nil
 }

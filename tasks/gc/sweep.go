@@ -114,10 +114,10 @@ func (s *sweep) remember() {
 	s.clean[s.repo] = sight{s.version, s.changed}
 }
 
-// list lists the repository's blobs.
+// list lists the repository's blobs, without asking for sizes that do not matter.
 func (s *sweep) list(ctx context.Context) (blobs table, err error) {
 	n := 0
-	err = s.opts.Store.WalkBlobs(ctx, s.repo, func(d oci.Digest, info oci.BlobInfo) error {
+	err = oci.ListBlobs(ctx, s.opts.Store, s.repo, func(d oci.Digest, info oci.BlobInfo) error {
 		blobs.add(d, info, s.old(info.Modified))
 		if n++; n%256 == 0 {
 			return s.Step(ctx, 0)
