@@ -65,7 +65,7 @@ type removal struct {
 	background bool
 
 	epoch string
-	began time.Time // by this process's clock, no later than what end counts from
+	began time.Time // by this process's clock, no earlier than what end counts from
 	end   time.Time // of the deletion, by the store's clock
 	// announced are those of blobs that are deleted, done is closed when that
 	// is over.
@@ -79,10 +79,11 @@ type removal struct {
 // nothing was done.
 func (r *Registry) removeShared(ctx context.Context, repo oci.Repo, m *removal) (gone []oci.Digest, err error) {
 	repo = oci.Repo(strings.Clone(string(repo)))
-	m.epoch, m.done, m.began = newEpoch(), make(chan struct{}), r.opts.Now()
+	m.epoch, m.done = newEpoch(), make(chan struct{})
 	if m.end, err = r.shared.DeletionEnd(ctx, repo, removeWithin); err != nil {
 		return nil, err
 	}
+	m.began = r.opts.Now()
 	defer func() {
 		for _, key := range m.doomed {
 			r.doomed.CompareAndDelete(key, m.done)
