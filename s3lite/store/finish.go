@@ -81,6 +81,7 @@ func (w *writer) expect(d oci.Digest) error {
 		if !w.store.opts.Dedupe {
 			return nil
 		}
+		w.looked = w.store.opts.Now()
 		state, err := w.store.contentState(ctx, d)
 		switch {
 		case state.usable():
@@ -246,7 +247,7 @@ func (w *writer) place(ctx context.Context, d oci.Digest, size int64) error {
 	s, own := w.store, w.store.keys.blob(w.name.repo, d)
 	w.plan = nil
 	if w.discard {
-		return s.refer(ctx, w.name.repo, d, size, func(ctx context.Context) error {
+		return s.refer(ctx, w.name.repo, d, size, w.looked, func(ctx context.Context) error {
 			return s.copy(ctx, place{key: s.keys.content(d), size: size}, own)
 		})
 	}
@@ -258,7 +259,7 @@ func (w *writer) place(ctx context.Context, d oci.Digest, size int64) error {
 			s.refs.drop(blobID{w.name.repo, d})
 			return nil
 		}
-		return s.refer(ctx, w.name.repo, d, size, func(ctx context.Context) error {
+		return s.refer(ctx, w.name.repo, d, size, w.looked, func(ctx context.Context) error {
 			return s.copy(ctx, place{key: s.keys.content(d), size: size}, own)
 		})
 	}
@@ -266,6 +267,7 @@ func (w *writer) place(ctx context.Context, d oci.Digest, size int64) error {
 		s.refs.drop(blobID{w.name.repo, d})
 		return w.put(ctx, d, own, size)
 	}
+	w.looked = s.opts.Now()
 	state, err := s.contentState(ctx, d)
 	switch {
 	case err != nil:
@@ -277,7 +279,7 @@ func (w *writer) place(ctx context.Context, d oci.Digest, size int64) error {
 			return err
 		}
 	}
-	return s.refer(ctx, w.name.repo, d, size, func(ctx context.Context) error { return w.put(ctx, d, own, size) })
+	return s.refer(ctx, w.name.repo, d, size, w.looked, func(ctx context.Context) error { return w.put(ctx, d, own, size) })
 }
 
 // put stores what has arrived at a key. It may be done more than once.

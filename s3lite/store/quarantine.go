@@ -159,11 +159,20 @@ func (s *Store) replaceDamaged(ctx context.Context, d oci.Digest, at place, lost
 		return err
 	}
 	for _, repo := range lost {
-		// A reference that came anew meanwhile stands for the same as this.
-		if key := s.keys.blob(repo, d); key != at.key {
-			if _, err := s.client.PutObject(ctx, key, s3lite.Bytes(nil), s3lite.PutOptions{}); err != nil {
-				return asStored(err)
-			}
+		key := s.keys.blob(repo, d)
+		if key == at.key {
+			continue
+		}
+		h, err := s.look(ctx, repo, d)
+		if errors.Is(err, oci.ErrBlobUnknown) || err == nil && !h.shared && !h.foreign {
+			continue // it is gone, or came anew
+		}
+		if err == nil {
+			// A reference that came anew meanwhile stands for the same as this.
+			_, err = s.swapBytes(ctx, key, h.etag, nil)
+		}
+		if err != nil && !errors.Is(err, errStale) {
+			return err
 		}
 	}
 	_, err = s.swapBytes(ctx, at.key, at.etag, nil)

@@ -59,7 +59,7 @@ func TestRequests(t *testing.T) {
 	for _, d := range []oci.Digest{d, e} {
 		b.costs(t, "HEAD of a blob", "HeadObject", func() { _, _ = s.StatBlob(ctx, "a", d) })
 	}
-	b.costs(t, "a mount", "HeadObject PutObject ListObjectsV2", func() {
+	b.costs(t, "a mount", "HeadObject ListObjectsV2 PutObject ListObjectsV2", func() {
 		s.known.put("b", true)
 		ok(t, s.LinkBlob(ctx, "a", "b", e))
 	})

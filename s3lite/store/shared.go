@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"berth/oci"
 	"berth/s3lite"
@@ -51,7 +52,9 @@ func (s *Store) give(ctx context.Context, to oci.Repo, d oci.Digest, source plac
 		s.refs.drop(blobID{to, d})
 		return own(ctx)
 	}
+	var looked time.Time
 	if source.key != s.keys.content(d) {
+		looked = s.opts.Now()
 		state, err := s.contentState(ctx, d)
 		switch {
 		case err != nil:
@@ -64,16 +67,40 @@ func (s *Store) give(ctx context.Context, to oci.Repo, d oci.Digest, source plac
 			}
 		}
 	}
-	return s.refer(ctx, to, d, source.size, own)
+	return s.refer(ctx, to, d, source.size, looked, own)
 }
+
+// lookAgain is how long it may be since content was looked at when a reference to
+// it is made. A mark that came since is so young then that nothing is deleted
+// before the reference has come, however late that is.
+const lookAgain = 10 * time.Minute
 
 // refer gives a repository a reference to shared content, and looks then
 // whether it can rely on it: who deletes content marks it first and looks for
 // references after that, so one of the two sees the other. own makes an object
-// of the repository's own instead. Errors: ErrUnavailable where there is neither
-// any more.
-func (s *Store) refer(ctx context.Context, repo oci.Repo, d oci.Digest, size int64, own func(context.Context) error) error {
-	if err := s.putReference(ctx, repo, d, size); err != nil {
+// of the repository's own instead. looked is when the content was last seen to
+// be usable, or to be none. Errors: ErrUnavailable where there is neither any
+// more.
+//
+// It looks before, too: else a process that dies after the reference, or a
+// request that is carried out late, could leave a reference where content is
+// just being deleted, or in the place of the repository's own object.
+func (s *Store) refer(ctx context.Context, repo oci.Repo, d oci.Digest, size int64, looked time.Time, own func(context.Context) error) error {
+	gone := func(err error) error {
+		return missing(err, oci.Errorf(oci.ErrUnavailable, "%s was being deleted from repository %s's store; push it again", d, repo))
+	}
+	if s.opts.Now().Sub(looked) >= lookAgain {
+		state, err := s.contentState(ctx, d)
+		if err != nil {
+			return err
+		}
+		if !state.usable() {
+			s.refs.drop(blobID{repo, d})
+			return gone(own(ctx))
+		}
+	}
+	etag, err := s.putReference(ctx, repo, d, size)
+	if err != nil {
 		return err
 	}
 	state, err := s.contentState(ctx, d)
@@ -88,37 +115,36 @@ func (s *Store) refer(ctx context.Context, repo oci.Repo, d oci.Digest, size int
 	if err := own(ctx); err != nil {
 		after, cancel := afterwards(ctx)
 		defer cancel()
-		return errors.Join(missing(err, oci.Errorf(oci.ErrUnavailable, "%s was being deleted from repository %s's store; push it again", d, repo)),
-			s.withdraw(after, repo, d, size))
+		return errors.Join(gone(err), s.withdraw(after, repo, d, etag))
 	}
 	return nil
 }
 
-func (s *Store) putReference(ctx context.Context, repo oci.Repo, d oci.Digest, size int64) error {
+func (s *Store) putReference(ctx context.Context, repo oci.Repo, d oci.Digest, size int64) (etag string, err error) {
 	metadata := map[string]string{
 		metaContent: strings.TrimPrefix(s.keys.content(d), s.keys.root),
 		metaSize:    strconv.FormatInt(size, 10),
 	}
-	_, err := s.client.PutObject(ctx, s.keys.blob(repo, d), s3lite.Bytes(nil), s3lite.PutOptions{Metadata: metadata})
-	return asStored(err)
+	etag, err = s.client.PutObject(ctx, s.keys.blob(repo, d), s3lite.Bytes(nil), s3lite.PutOptions{Metadata: metadata})
+	return etag, asStored(err)
 }
 
-// withdraw takes back a reference to content that is gone. Where the content is
-// there, somebody may rely on the reference: it stays, and comes back where the
-// content came meanwhile.
-func (s *Store) withdraw(ctx context.Context, repo oci.Repo, d oci.Digest, size int64) error {
+// withdraw takes back a reference to content that is gone, where it is still one:
+// what another process has put in its place stays. It becomes an object of no
+// bytes that refers to nothing, and so stands for the content from when that
+// comes again, as another's reference would (foreign.go). A DELETE could come
+// late, and meet what somebody has pushed since.
+func (s *Store) withdraw(ctx context.Context, repo oci.Repo, d oci.Digest, etag string) error {
 	state, err := s.contentState(ctx, d)
 	if err != nil || state.present {
 		return err
 	}
-	if err := s.client.DeleteObject(ctx, s.keys.blob(repo, d), ""); err != nil {
-		return asStored(err)
+	_, err = s.swapBytes(ctx, s.keys.blob(repo, d), etag, nil)
+	if errors.Is(err, errStale) {
+		err = nil
 	}
-	state, err = s.contentState(ctx, d)
-	if err != nil || !state.present {
-		return err
-	}
-	return s.putReference(ctx, repo, d, size)
+	s.arrived(d)
+	return err
 }
 
 // copy has the bucket copy an object, in parts where it is large.

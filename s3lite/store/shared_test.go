@@ -171,7 +171,8 @@ func TestTwoCollectors(t *testing.T) {
 		// The reference comes after the list of the one that is behind; another
 		// collector sees it and spares the content, and only then is the
 		// reference's maker looking.
-		ok(t, s.putReference(t.Context(), "new", d, chunk))
+		_, err := s.putReference(t.Context(), "new", d, chunk)
+		ok(t, err)
 		sweep(t, s)
 		state, err := s.contentState(t.Context(), d)
 		if ok(t, err); !state.usable() {

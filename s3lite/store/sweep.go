@@ -18,11 +18,12 @@ import (
 // be safe:
 //
 //	collector                        who makes a reference
-//	1. PUT <content>.condemned       1. PUT <reference>
-//	2. list all references           2. list <content>*
-//	3. the mark is replaced,         3. condemned, or gone: makes an object of
-//	   if it is still the same          its own, and relies on no reference
-//	4. DELETE <content>
+//	1. PUT <content>.condemned       1. list <content>*
+//	2. list all references           2. PUT <reference>
+//	3. the mark is replaced,         3. list <content>*
+//	   if it is still the same       after 1 or 3, where it is condemned, or
+//	4. DELETE <content>              gone: makes an object of its own, and
+//	                                 relies on no reference
 //
 // If the list of references does not have a new one, it was made after the list
 // began, and so after the mark: who made it sees the mark, or that nothing is
@@ -31,10 +32,13 @@ import (
 //
 // A mark lies for condemnedFor before the content goes, so that an upload which
 // relied on the content before rarely has to begin anew. And it lies as long
-// after that, and nobody stores the content anew meanwhile: a DELETE that was
-// held up on its way is too old then for the bucket to accept it (15 minutes).
+// after that, and nobody stores the content anew meanwhile: a DELETE that was held
+// up, on its way or since its process was stopped, comes too late for the bucket to
+// accept it. It is signed to end deleteWithin after what the bucket's clock showed
+// before the mark was replaced.
 const (
 	condemnedFor = time.Hour
+	deleteWithin = time.Minute
 	// youngContent is left alone: its reference may be about to come.
 	youngContent = time.Hour
 	// sweptAtOnce bounds how much content a round has in memory, about 200
@@ -62,8 +66,8 @@ func (r round) sweep(ctx context.Context) error {
 	}
 	for _, d := range slices.Sorted(maps.Keys(found)) {
 		err := r.judge(ctx, d, found[d])
-		if errors.Is(err, errStale) {
-			continue // another process judges it, too
+		if errors.Is(err, errStale) || errors.Is(err, s3lite.ErrTooLate) {
+			continue // another process judges it, too, or will
 		}
 		if err != nil {
 			return err
@@ -90,10 +94,14 @@ func (r round) judge(ctx context.Context, d oci.Digest, c *candidate) error {
 		}
 	case old:
 		if !r.dry {
+			end, err := r.deletionEnd(ctx)
+			if err != nil {
+				return err
+			}
 			if err := r.condemn(ctx, d, c); err != nil {
 				return err
 			}
-			if err := r.client.DeleteObject(ctx, r.keys.content(d), ""); err != nil {
+			if err := r.client.DeleteObjectBefore(ctx, r.keys.content(d), end); err != nil {
 				return asStored(err)
 			}
 		}
@@ -174,10 +182,19 @@ func (s *Store) condemn(ctx context.Context, d oci.Digest, c *candidate) error {
 
 // pardon removes the mark that was seen. Errors: errStale.
 func (s *Store) pardon(ctx context.Context, d oci.Digest, c *candidate) error {
-	if !c.marked.IsZero() {
-		if _, err := s.swapBytes(ctx, s.keys.condemned(d), c.mark, nil); err != nil {
-			return err
-		}
+	end, err := s.deletionEnd(ctx)
+	if err != nil {
+		return err
 	}
-	return asStored(s.client.DeleteObject(ctx, s.keys.condemned(d), ""))
+	if _, err := s.swapBytes(ctx, s.keys.condemned(d), c.mark, nil); err != nil {
+		return err
+	}
+	return asStored(s.client.DeleteObjectBefore(ctx, s.keys.condemned(d), end))
+}
+
+// deletionEnd is when a deletion has to be over that rests on what is written
+// next.
+func (s *Store) deletionEnd(ctx context.Context) (time.Time, error) {
+	now, err := s.client.ServerTime(ctx)
+	return now.Add(deleteWithin), asStored(err)
 }

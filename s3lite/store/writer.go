@@ -24,6 +24,8 @@ type writer struct {
 	reserved int64 // bytes of memory
 	// plan is asked before the first part; nil where there is nothing to decide.
 	plan func(context.Context) error
+	// looked is when shared content was looked at last; zero: it was not.
+	looked time.Time
 	// target is where parts go; "" for the session's own object.
 	target string
 	// begun: no part of the multipart upload is written down yet.
