@@ -135,20 +135,16 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	return c.sendPaced(limited, send)
 }
 
-// sendCopy sends through a buffer, a large one to a client that is sent to fast.
-func (c *conn) sendCopy(from *io.LimitedReader) (int64, error) {
-	if !c.fast {
-		return c.own.copy(c, from)
-	}
-	buf := c.own.wide.Get().(*[]byte)
-	defer c.own.wide.Put(buf)
-	if content, ok := from.R.(pipeContent); ok {
-		if p, err := newPipe(); err == nil {
-			defer p.close()
-			return c.sendMoved(from, content, p, *buf)
+// sendCopy sends through a buffer: to a client that is sent to fast through a
+// large one, or through a pipe where the content can go that way.
+func (c *conn) sendCopy(from *io.LimitedReader) (sent int64, err error) {
+	if c.fast {
+		if sent, err = c.sendWide(from); err != nil {
+			return sent, err
 		}
 	}
-	return io.CopyBuffer(onlyWriter{c}, onlyReader{from}, *buf)
+	rest, err := c.own.copy(c, from)
+	return sent + rest, err
 }
 
 // sendFile is one call of sendfile(2), seen from here.

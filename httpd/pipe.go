@@ -30,24 +30,34 @@ func (p pipe) close() {
 	_ = unix.Close(p[1])
 }
 
-// sendMoved sends content through a pipe, and what cannot go that way through a
-// buffer.
-func (c *conn) sendMoved(from *io.LimitedReader, content pipeContent, p pipe, buf []byte) (sent int64, err error) {
-	for from.N > 0 {
-		n, moved, readErr := content.ReadOrMove(buf[:min(int64(len(buf)), from.N)], p[1])
+// sendWide sends until the content ends, or the client is no longer sent to
+// fast: a slow one is not to hold so much.
+func (c *conn) sendWide(from *io.LimitedReader) (sent int64, err error) {
+	buf := c.own.wide.Get().(*[]byte)
+	defer c.own.wide.Put(buf)
+	next := func(buf []byte) (n int, moved bool, err error) {
+		n, err = from.R.Read(buf)
+		return n, false, err
+	}
+	var p pipe
+	if content, ok := from.R.(pipeContent); ok {
+		if p, err = newPipe(); err == nil {
+			defer p.close()
+			next = func(buf []byte) (int, bool, error) { return content.ReadOrMove(buf, p[1]) }
+		}
+	}
+	for err = nil; err == nil && from.N > 0 && c.fast; {
+		n, moved, readErr := next((*buf)[:min(int64(len(*buf)), from.N)])
 		from.N -= int64(n)
 		var out int
 		if moved {
 			out, err = c.splice(p[0], n)
 		} else {
-			out, err = c.Write(buf[:n])
+			out, err = c.Write((*buf)[:n])
 		}
 		sent += int64(out)
 		if err == nil {
 			err = readErr
-		}
-		if err != nil {
-			break
 		}
 	}
 	if err == io.EOF {
