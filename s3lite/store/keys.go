@@ -74,6 +74,9 @@ func (k keys) parseSession(key string) (repo oci.Repo, id oci.UploadID, data boo
 	return repo, id, data
 }
 
+// copies begins the notes of copies in parts that are under way.
+func (k keys) copies() string { return k.root + private + "copies/" }
+
 func (k keys) lease(name string) string { return k.root + private + "leases/" + name }
 func (k keys) note(name string) string  { return k.root + private + "notes/" + name }
 func (k keys) about() string            { return k.root + private + "store.json" }

@@ -161,6 +161,12 @@ func (s *Store) copyParts(ctx context.Context, from place, to string) error {
 	if err != nil {
 		return asStored(err)
 	}
+	over, err := s.noteCopy(ctx, upload)
+	if err != nil {
+		s.abort(ctx, upload)
+		return err
+	}
+	defer over(ctx)
 	chunk := max(s.opts.CopyChunkSize, (from.size+s3lite.MaxParts-1)/s3lite.MaxParts)
 	parts := make([]s3lite.Part, (from.size+chunk-1)/chunk)
 	err = parallel(ctx, s.opts.CopyConcurrency, len(parts), func(ctx context.Context, i int) (err error) {
