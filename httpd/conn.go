@@ -204,11 +204,9 @@ func (m *meter) due() bool {
 	return true
 }
 
-// startTransfer begins the reading of a body.
-func (c *conn) startTransfer() {
-	c.in.moved.Store(0)
-	c.transfer.Store(true)
-}
+// startTransfer begins the reading of a body. What moved before stays counted,
+// as do the ticks: a window may span the bodies of many requests.
+func (c *conn) startTransfer() { c.transfer.Store(true) }
 
 // endTransfer ends it; what is left of the body must come within a time.
 func (c *conn) endTransfer(rest time.Duration) {

@@ -99,6 +99,38 @@ func TestSlowUpload(t *testing.T) {
 	s.do("GET", location, nil).expect(t, 204, "Range", "0-4")
 }
 
+// A window that spans two requests counts what came by both: who has just begun
+// with the second is not the slower for it.
+func TestSlowUploads(t *testing.T) {
+	s := byHand(t)
+	location := s.session("a")
+	s.client.CloseIdleConnections()
+	eventually(t, "nobody is there", func() bool { return s.server.conns.len() == 0 })
+	nc, r := s.send("PATCH " + location + " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nx")
+	var c *conn
+	eventually(t, "the upload has begun", func() bool {
+		s.server.conns.each(func(only *conn) { c = only })
+		return c != nil && c.transfer.Load()
+	})
+	eventually(t, "a window has almost passed", func() bool {
+		c.judge(time.Now())
+		return c.in.ticks == rateWindow-1
+	})
+	io.WriteString(nc, "x")
+	answer := answerTo(t, r, "PATCH")
+	answer.expect(t, 202)
+	io.WriteString(nc, "PATCH "+answer.header.Get("Location")+" HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nx")
+	eventually(t, "the window has passed", func() bool {
+		if c.transfer.Load() {
+			c.judge(time.Now())
+		}
+		return c.in.windows.Load() == 1
+	})
+	io.WriteString(nc, "x")
+	answerTo(t, r, "PATCH").expect(t, 202)
+	s.do("GET", location, nil).expect(t, 204, "Range", "0-3")
+}
+
 // A client that reads now and then is sent to on; one that stops is not.
 func TestSlowDownload(t *testing.T) {
 	for _, how := range []string{"read", "files", "pipes"} {
