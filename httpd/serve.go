@@ -201,7 +201,9 @@ func (s *Server) fail(c *call, err error) {
 	if !c.fail(err) {
 		s.opts.Log.Error("request failed", slog.String("request", c.id), slog.String("method", c.req.method),
 			slog.String("repository", string(c.req.repo)), slog.Any("error", err))
+		return
 	}
+	s.logTrouble(c, err)
 }
 
 // recoverCall answers 500 where a handler panicked. The connection ends, as

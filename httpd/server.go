@@ -29,6 +29,7 @@ type Server struct {
 	manifests *gate // bytes of manifests in memory
 	calls     sync.Pool
 	stopping  atomic.Bool
+	trouble   trouble
 }
 
 var errStopping = errors.New("the server is stopping")
