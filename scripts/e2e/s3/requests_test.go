@@ -17,6 +17,9 @@ import (
 // TestRequestsOfAStart: a start asks the bucket for nothing, and a catalog of
 // 1,000 repositories lists no blobs.
 func TestRequestsOfAStart(t *testing.T) {
+	if os.Getenv("E2E_S3") == "minio" {
+		t.Skip("MinIO does not keep objects as files, and so takes none that way")
+	}
 	gateway := harness.StartGateway(t)
 	const repos, perRepo = 1000, 3
 	for i := range repos {
