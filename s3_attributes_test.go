@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/pem"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +15,7 @@ import (
 )
 
 // onBucket starts a server on a bucket with more attributes than are needed.
-func onBucket(t *testing.T, bucket *s3test.Server, storage, attributes string) *server {
+func onBucket(t *testing.T, bucket *s3test.Server, storage, attributes string, env ...string) *server {
 	t.Helper()
 	text := fmt.Sprintf(`{"storage": {"rootDirectory": %q, %s "storageDriver": {"name": "s3", "region": "us-east-2", "bucket": %q, "regionendpoint": %q %s}}, "log": {"level": "debug"}}`,
 		t.TempDir(), storage, bucket.Bucket(), bucket.URL(), attributes)
@@ -21,7 +23,7 @@ func onBucket(t *testing.T, bucket *s3test.Server, storage, attributes string) *
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, keysOfS3, path, "--address", "127.0.0.1:0")
+	return start(t, append(env, keysOfS3...), path, "--address", "127.0.0.1:0")
 }
 
 // seenOf are the requests of an operation.
@@ -103,5 +105,38 @@ func TestAttributesByDefault(t *testing.T) {
 	}
 	if strings.Contains(s.logged(), "storage request") {
 		t.Errorf("requests are logged, and loglevel is off:\n%s", s.logged())
+	}
+}
+
+// TestBucketAuthorities: a bucket's certificate is checked by the file that an
+// attribute names, or AWS's variable, and by nothing else unless that is waived.
+func TestBucketAuthorities(t *testing.T) {
+	bucket := s3test.New(s3test.Options{Bucket: "zot-storage", Region: "us-east-2", AccessKey: "AKIDTEST", SecretKey: s3Secret, TLS: true})
+	t.Cleanup(bucket.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: bucket.Authority().Raw})
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		attributes string
+		env        []string
+		status     int
+	}{
+		"nobody":     {status: 503},
+		"attribute":  {attributes: fmt.Sprintf(`, "cafile": %q`, file), status: 202},
+		"variable":   {env: []string{"AWS_CA_BUNDLE=" + file}, status: 202},
+		"skipverify": {attributes: `, "skipverify": true`, status: 202},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := onBucket(t, bucket, "", c.attributes, c.env...)
+			status, answer, _ := ask(t, "POST", "http://"+s.addresses()[0]+"/v2/a/blobs/uploads/", "")
+			if status != c.status {
+				t.Errorf("%d %s", status, answer)
+			}
+			if c.status == http.StatusServiceUnavailable {
+				eventually(t, "the log to tell why", func() bool { return strings.Contains(s.logged(), "certificate signed by unknown authority") })
+			}
+		})
 	}
 }
