@@ -9,6 +9,12 @@ import (
 // none of which knows of the others. What one of them keeps in its memory then
 // protects nothing: content is deleted only after the index has announced it
 // (Index.Condemn), and with an end. Without it one process has the store.
+//
+// Such a store tells ages so that a process which collects sees what others use:
+// content that comes again is as young as what comes first (BlobInfo.Modified),
+// and a session to which bytes come is, within a few minutes, as young as the last
+// of them, also while the request goes on (UploadInfo.Modified). And what StatBlob
+// tells is so now, whatever the process has seen before.
 type Shared interface {
 	// Shared tells whether that is so of the store that has a repository, and
 	// how late a deletion may take effect at most, after the end that it was

@@ -145,10 +145,13 @@ func (m *Memory) put(repo oci.Repo, d oci.Digest, content []byte) {
 	m.add(repo, d, blob{content: content, shared: &shared{id: m.copies}})
 }
 
-// add gives a repository a blob that it may have already.
+// add gives a repository a blob, which is as young as a new one where it has it
+// already.
 func (m *Memory) add(repo oci.Repo, d oci.Digest, b blob) {
 	r := m.create(repo)
-	if _, there := r.blobs[d]; there {
+	if was, there := r.blobs[d]; there {
+		was.modified = m.Now()
+		r.changed, r.blobs[d] = was.modified, was
 		return
 	}
 	b.modified = m.Now()

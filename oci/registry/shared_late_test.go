@@ -122,3 +122,26 @@ func TestAbandonedPush(t *testing.T) {
 	a.pulls(byTag("x"), two)
 	b.pulls(byTag("x"), two)
 }
+
+// TestStatAsks: a process that has seen a blob, and knows that it is there as far
+// as pushes are concerned, asks the store all the same when a client does: the
+// client may send nothing on that word.
+func TestStatAsks(t *testing.T) {
+	p := sharing(t)
+	p.garbage("content")
+	a, b := p.open(), p.open()
+	b.pulls(byTag("another"), b.image("another"))
+	d := b.blob("more")
+	for range 3 {
+		before := b.store.Calls("StatBlob")
+		_, err := b.StatBlob(b.ctx(), repo, d)
+		b.ok(err)
+		same(t, "requests", b.store.Calls("StatBlob")-before, 1)
+	}
+	a.ok(a.DeleteBlob(a.ctx(), repo, d))
+	_, err := b.StatBlob(b.ctx(), repo, d)
+	b.is(err, oci.ErrBlobUnknown)
+	b.is(b.Mount(b.ctx(), repo, repo, d), oci.ErrBlobUnknown)
+	b.is(b.Mount(b.ctx(), repo, "", d), oci.ErrBlobUnknown)
+	same(t, "there", p.there(d), false)
+}

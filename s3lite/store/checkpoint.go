@@ -74,6 +74,28 @@ func (w *writer) checkpoint(ctx context.Context) error {
 	return w.save(ctx)
 }
 
+const (
+	// signAfter is how long a body comes before there is a sign of it, and again.
+	signAfter = time.Minute
+	// signPatience is how long a body waits for that.
+	signPatience = 10 * time.Second
+)
+
+// live shows that bytes still arrive, so that no process takes the session for
+// one that nobody uses. It says nothing else, and is tried again where it fails.
+func (w *writer) live(ctx context.Context) {
+	now := w.store.opts.Now()
+	if now.Sub(w.written) < signAfter || now.Sub(w.shown) < signAfter {
+		return
+	}
+	w.shown = now
+	ctx, cancel := context.WithTimeout(ctx, signPatience)
+	defer cancel()
+	if _, err := w.store.client.PutObject(ctx, w.store.keys.alive(w.name.repo, w.name.id), s3lite.Bytes(nil), s3lite.PutOptions{}); err != nil {
+		w.store.opts.Log.Debug("a long upload could not be shown to go on", "repository", w.name.repo, "upload", w.name.id, "error", err)
+	}
+}
+
 // upload is the multipart upload of the session, which it begins where needed,
 // and the number of the next part. Errors: ErrUploadInvalid, ErrTooLarge.
 func (w *writer) upload(ctx context.Context) (s3lite.Upload, int, error) {

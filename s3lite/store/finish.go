@@ -329,7 +329,7 @@ func (w *writer) done(ctx context.Context) {
 		w.Upload = "" // it lies where it belongs
 	}
 	w.begun = false
-	if err := w.store.drop(after, w.name, w.session); err != nil && !errors.Is(err, oci.ErrUploadUnknown) {
+	if err := w.store.drop(after, w.name, w.session, !w.shown.IsZero()); err != nil && !errors.Is(err, oci.ErrUploadUnknown) {
 		w.store.opts.Log.Warn("an upload that is done could not be removed", "repository", w.name.repo, "upload", w.name.id, "error", err)
 	}
 }

@@ -33,20 +33,17 @@ func FuzzRecord(f *testing.F) {
 // FuzzKeys: a key of a session's stands for one, and no other key does.
 func FuzzKeys(f *testing.F) {
 	const id = "01234567-89ab-cdef-0123-456789abcdef"
-	for _, seed := range []string{"a/_" + id, "a/b/_" + id + ".data", "a/_x", "_" + id, "a/_" + id + ".data.data", ""} {
+	for _, seed := range []string{"a/_" + id, "a/b/_" + id + ".data", "a/_x", "_" + id, "a/_" + id + ".data.data", "a/_" + id + ".alive", ""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		k := newKeys("some/root")
 		key := k.allSessions() + name
-		repo, id, data := k.parseSession(key)
+		repo, id, suffix := k.parseSession(key)
 		if id == "" {
 			return
 		}
-		again := k.session(repo, id)
-		if data {
-			again = k.data(repo, id)
-		}
+		again := map[string]string{"": k.session(repo, id), dataSuffix: k.data(repo, id), aliveSuffix: k.alive(repo, id)}[suffix]
 		if again != key || !strings.HasPrefix(key, k.sessions(repo)) {
 			t.Errorf("%q is %s of %s", key, id, repo)
 		}

@@ -56,22 +56,35 @@ func (k keys) session(repo oci.Repo, id oci.UploadID) string { return k.sessions
 // data is the object that a session's parts become.
 func (k keys) data(repo oci.Repo, id oci.UploadID) string { return k.session(repo, id) + dataSuffix }
 
-const dataSuffix = ".data"
+// alive is an object of no bytes that tells by its age when the last bytes of a
+// long body came. Lists have it right behind the session.
+func (k keys) alive(repo oci.Repo, id oci.UploadID) string { return k.session(repo, id) + aliveSuffix }
 
-// parseSession is the inverse of session and data.
-func (k keys) parseSession(key string) (repo oci.Repo, id oci.UploadID, data bool) {
+const (
+	dataSuffix  = ".data"
+	aliveSuffix = ".alive"
+)
+
+// parseSession is the inverse of session, data and alive: suffix is "" or one of
+// theirs.
+func (k keys) parseSession(key string) (repo oci.Repo, id oci.UploadID, suffix string) {
 	name, ok := strings.CutPrefix(key, k.allSessions())
 	dir, file, found := cutLast(name, "/_")
 	if !ok || !found {
-		return "", "", false
+		return "", "", ""
 	}
-	file, data = strings.CutSuffix(file, dataSuffix)
+	for _, s := range []string{dataSuffix, aliveSuffix} {
+		if bare, has := strings.CutSuffix(file, s); has {
+			file, suffix = bare, s
+			break
+		}
+	}
 	repo, repoErr := oci.ParseRepo(dir)
 	id, idErr := oci.ParseUploadID(file)
 	if repoErr != nil || idErr != nil {
-		return "", "", false
+		return "", "", ""
 	}
-	return repo, id, data
+	return repo, id, suffix
 }
 
 // copies begins the notes of copies in parts that are under way.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/oci"
 	"berth/s3lite/s3test"
@@ -15,16 +16,16 @@ import (
 // any moment, and has one reference that the mark's maker did not see.
 func condemnedContent(t *testing.T, content []byte) (*bucket, *clock, *Store) {
 	t.Helper()
-	b, time := clockedBucket(t)
-	s := b.sweeps(time)
+	b, clock := clockedBucket(t)
+	s := b.sweeps(clock)
 	d := push(t, s, "old", content)
 	ok(t, s.DeleteBlob(t.Context(), "old", d))
-	time.advance(2 * condemnedFor)
+	clock.advance(2 * condemnedFor)
 	sweep(t, s)
-	time.advance(2 * condemnedFor)
+	clock.advance(2 * condemnedFor)
 	_, err := s.putReference(t.Context(), "old", d, int64(len(content)))
 	ok(t, err)
-	return b, time, s
+	return b, clock, s
 }
 
 // referenceMade tells whether a reference was made of a repository's blob, be it
@@ -42,14 +43,14 @@ func (b *bucket) referenceMade(repo string) bool {
 // even for a moment, in which its maker could die.
 func TestMountOfCondemned(t *testing.T) {
 	content := noise(1, chunk)
-	b, time, s := condemnedContent(t, content)
+	b, clock, s := condemnedContent(t, content)
 	b.Reset()
 	ok(t, s.LinkBlob(t.Context(), "old", "new", oci.SHA256.FromBytes(content)))
 	if b.referenceMade("new") {
 		t.Error("a reference was made")
 	}
 	for range 3 {
-		time.advance(2 * condemnedFor)
+		clock.advance(2 * condemnedFor)
 		sweep(t, s)
 		reads(t, b.replica(), "new", content)
 	}
@@ -113,16 +114,16 @@ func (d *during) Read(p []byte) (int, error) {
 // TestLongBody: content that was there when a body began is looked at again when
 // that has taken long.
 func TestLongBody(t *testing.T) {
-	b, time := clockedBucket(t)
-	s := b.sweeps(time)
+	b, clock := clockedBucket(t)
+	s := b.sweeps(clock)
 	content := noise(1, 2*chunk)
 	d := push(t, s, "old", content)
 	id, err := s.CreateUpload(t.Context(), "new", oci.SHA256)
 	ok(t, err)
-	other := b.sweeps(time)
+	other := b.sweeps(clock)
 	body := &during{bytes.NewReader(content), func() {
 		ok(t, other.DeleteBlob(t.Context(), "old", d))
-		time.advance(2 * condemnedFor)
+		clock.advance(2 * condemnedFor)
 		sweep(t, other)
 		b.Reset()
 	}}
@@ -132,7 +133,7 @@ func TestLongBody(t *testing.T) {
 		t.Error("a reference was made")
 	}
 	for range 3 {
-		time.advance(2 * condemnedFor)
+		clock.advance(2 * condemnedFor)
 		sweep(t, other)
 		reads(t, b.replica(), "new", content)
 	}
@@ -189,4 +190,153 @@ func TestQuarantineSparesOthers(t *testing.T) {
 	}
 	reads(t, b.replica(), "b", content)
 	reads(t, b.replica(), "a", content) // which it is found for
+}
+
+// TestLongUpload: a session to which bytes still come is told to be young, however
+// long its body takes, and whether or not they are stored.
+func TestLongUpload(t *testing.T) {
+	content := noise(6, 3*chunk/2)
+	d := oci.SHA256.FromBytes(content)
+	for _, c := range []struct {
+		name            string
+		dedupe, present bool
+		send            func(*Store, oci.UploadID, io.Reader) error
+	}{
+		{"PATCH", true, false, func(s *Store, id oci.UploadID, r io.Reader) error {
+			_, err := s.AppendUpload(t.Context(), "a", id, 0, r)
+			return err
+		}},
+		{"PUT", true, false, func(s *Store, id oci.UploadID, r io.Reader) error {
+			_, err := s.FinishUpload(t.Context(), "a", id, d, 0, r)
+			return err
+		}},
+		{"PUT of what is there", true, true, func(s *Store, id oci.UploadID, r io.Reader) error {
+			_, err := s.FinishUpload(t.Context(), "a", id, d, 0, r)
+			return err
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b, clock := clockedBucket(t)
+			s, other := b.sweeps(clock), b.sweeps(clock)
+			if c.present {
+				push(t, other, "b", content)
+			}
+			id, err := s.CreateUpload(t.Context(), "a", oci.SHA256)
+			ok(t, err)
+			const step = 50 * time.Minute
+			looks := 0
+			look := func() {
+				looks++
+				found := 0
+				ok(t, other.WalkUploads(t.Context(), func(u oci.UploadInfo) error {
+					found++
+					if age := clock.now().Sub(u.Modified); u.ID != id || age > step+time.Minute {
+						t.Errorf("upload %s seems to be %v old", u.ID, age)
+					}
+					return nil
+				}))
+				if found != 1 {
+					t.Errorf("%d uploads", found)
+				}
+				clock.advance(step)
+			}
+			ok(t, c.send(s, id, &drip{bytes.NewReader(content), look}))
+			if looks < 10 {
+				t.Fatalf("the body came in %d pieces", looks)
+			}
+			if c.name == "PATCH" {
+				ok(t, other.CancelUpload(t.Context(), "a", id))
+			}
+			if left := b.keysWith("/uploads/"); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+		})
+	}
+}
+
+// drip is a body that comes in pieces, with something between them.
+type drip struct {
+	io.Reader
+	between func()
+}
+
+func (s *drip) Read(p []byte) (int, error) {
+	s.between()
+	return s.Reader.Read(p[:min(len(p), 16<<10)])
+}
+
+// TestSignOfTheDead: what tells of a long body whose process died goes when its
+// session has.
+func TestSignOfTheDead(t *testing.T) {
+	b, clock := clockedBucket(t)
+	s := b.sweeps(clock)
+	id, err := s.CreateUpload(t.Context(), "a", oci.SHA256)
+	ok(t, err)
+	b.Put(s.keys.alive("a", id), nil, nil)
+	clock.advance(2 * abandonedAfter)
+	sweep(t, s)
+	if left := b.keysWith("/uploads/"); len(left) != 2 {
+		t.Errorf("left beside the session: %q", left)
+	}
+	b.Delete(s.keys.session("a", id))
+	ok(t, s.WalkUploads(t.Context(), func(u oci.UploadInfo) error {
+		t.Errorf("there is upload %s", u.ID)
+		return nil
+	}))
+	sweep(t, s)
+	if left := b.keysWith("/uploads/"); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// TestComesAgain: content that comes again is as young as what comes first, in
+// whatever way: else a collector elsewhere takes it before its manifest comes.
+func TestComesAgain(t *testing.T) {
+	small, large := noise(7, 100), noise(8, 2*chunk)
+	for _, dedupe := range []bool{false, true} {
+		b, clock := clockedBucket(t)
+		s := b.sweeps(clock, func(o *Options) { o.Dedupe = dedupe })
+		for _, content := range [][]byte{small, large} {
+			d := push(t, s, "from", content)
+			for name, again := range map[string]func(){
+				"upload": func() { push(t, s, "a", content) },
+				"mount":  func() { ok(t, s.LinkBlob(t.Context(), "from", "a", d)) },
+				"put":    func() { ok(t, s.PutBlob(t.Context(), "a", d, content)) },
+			} {
+				push(t, s, "a", content)
+				clock.advance(condemnedFor)
+				again()
+				info, err := s.StatBlob(t.Context(), "a", d)
+				ok(t, err)
+				listed := info
+				ok(t, s.WalkBlobs(t.Context(), "a", func(one oci.Digest, info oci.BlobInfo) error {
+					if one == d {
+						listed = info
+					}
+					return nil
+				}))
+				for _, at := range []time.Time{info.Modified, listed.Modified} {
+					if age := clock.now().Sub(at); age > time.Minute {
+						t.Errorf("%d bytes, %s, dedupe %v: %v old", len(content), name, dedupe, age)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestStatAsks: a HEAD tells what is there now, whatever this process has seen.
+func TestStatAsks(t *testing.T) {
+	b := newBucket(t, s3test.Options{})
+	s, other := b.replica(), b.replica()
+	for _, content := range [][]byte{noise(9, 100), noise(10, 2*chunk)} {
+		d := push(t, s, "a", content)
+		reads(t, s, "a", content)
+		ok(t, other.DeleteBlob(t.Context(), "a", d))
+		_, err := s.StatBlob(t.Context(), "a", d)
+		wants(t, "deleted", err, oci.ErrBlobUnknown)
+		push(t, other, "a", content)
+		_, err = s.StatBlob(t.Context(), "a", d)
+		ok(t, err)
+	}
 }

@@ -93,8 +93,8 @@ func (r round) removeParts(ctx context.Context) error {
 // copies.
 func (s *Store) namedUploads(ctx context.Context) (ids []string, err error) {
 	err = s.client.Walk(ctx, s.keys.allSessions(), "", func(o s3lite.Info) error {
-		repo, id, data := s.keys.parseSession(o.Key)
-		if id == "" || data {
+		repo, id, suffix := s.keys.parseSession(o.Key)
+		if id == "" || suffix != "" {
 			return nil
 		}
 		w, err := s.load(ctx, sessionID{repo, id}, true)
@@ -119,15 +119,15 @@ func (s *Store) namedUploads(ctx context.Context) (ids []string, err error) {
 // removeData removes objects of sessions that are over.
 func (r round) removeData(ctx context.Context) error {
 	err := r.client.Walk(ctx, r.keys.allSessions(), "", func(o s3lite.Info) error {
-		repo, id, data := r.keys.parseSession(o.Key)
-		if !data || r.now.Sub(o.Modified) < abandonedAfter {
+		repo, id, suffix := r.keys.parseSession(o.Key)
+		if suffix == "" || r.now.Sub(o.Modified) < abandonedAfter {
 			return nil
 		}
 		_, err := r.StatUpload(ctx, repo, id)
 		if !errors.Is(err, oci.ErrUploadUnknown) {
 			return err
 		}
-		return r.forget(ctx, fmt.Sprintf("the content of upload %s", id), o)
+		return r.forget(ctx, fmt.Sprintf("what upload %s has left", id), o)
 	})
 	return asStored(err)
 }

@@ -28,7 +28,7 @@ func (w *writer) pass(ctx context.Context, r io.Reader) (end, err error) {
 		return nil, err
 	}
 	if w.discard {
-		return w.fill(r, nil), nil
+		return w.fill(ctx, r, nil), nil
 	}
 	upload, number, err := w.upload(ctx)
 	if err != nil {
@@ -43,7 +43,7 @@ func (w *writer) pass(ctx context.Context, r io.Reader) (end, err error) {
 		part, sendErr = w.store.client.UploadPart(ctx, upload, number, s3lite.Section(f, 0, w.store.opts.ChunkSize))
 		f.stop()
 	})
-	end = w.fill(&source{r, f}, f.advance)
+	end = w.fill(ctx, &source{r, f}, f.advance)
 	f.end()
 	sent.Wait()
 	switch {

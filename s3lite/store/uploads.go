@@ -90,11 +90,12 @@ func (s *Store) CancelUpload(ctx context.Context, repo oci.Repo, id oci.UploadID
 	if err != nil {
 		return err
 	}
-	return s.drop(ctx, name, w)
+	return s.drop(ctx, name, w, true)
 }
 
-// drop removes all of a session, the object that makes it known last.
-func (s *Store) drop(ctx context.Context, name sessionID, w *session) error {
+// drop removes all of a session, the object that makes it known last. alive says
+// that there may be what tells of long bodies: else RemoveLeftovers finds it.
+func (s *Store) drop(ctx context.Context, name sessionID, w *session, alive bool) error {
 	s.sessions.drop(name)
 	if w.Upload != "" {
 		upload := s3lite.Upload{Key: s.keys.root + w.Key, ID: w.Upload}
@@ -105,38 +106,51 @@ func (s *Store) drop(ctx context.Context, name sessionID, w *session) error {
 			return asStored(err)
 		}
 	}
+	if alive {
+		if err := s.client.DeleteObject(ctx, s.keys.alive(name.repo, name.id), ""); err != nil {
+			return asStored(err)
+		}
+	}
 	return asStored(s.client.DeleteObject(ctx, s.keys.session(name.repo, name.id), ""))
 }
 
 // WalkUploads is oci.Uploads.WalkUploads: a list, and a HEAD for each session.
 func (s *Store) WalkUploads(ctx context.Context, fn func(oci.UploadInfo) error) error {
+	var last oci.UploadInfo // told of when it is known whether it has a sign of life
+	tell := func() error {
+		info := last
+		last = oci.UploadInfo{}
+		if info.ID == "" {
+			return nil
+		}
+		return fn(info)
+	}
 	o := s3lite.ListOptions{Prefix: s.keys.allSessions()}
-	for {
+	for more := true; more; more = o.Token != "" {
 		page, err := s.client.ListObjects(ctx, o)
 		if err != nil {
 			return asStored(err)
 		}
-		for _, object := range page.Objects {
-			repo, id, data := s.keys.parseSession(object.Key)
-			if id == "" || data {
-				continue
-			}
-			info, err := s.StatUpload(ctx, repo, id)
-			if errors.Is(err, oci.ErrUploadUnknown) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if err := fn(info); err != nil {
-				return err
-			}
-		}
-		if page.Next == "" {
-			return nil
-		}
 		o.Token = page.Next
+		for _, object := range page.Objects {
+			repo, id, suffix := s.keys.parseSession(object.Key)
+			switch {
+			case id == "":
+			case suffix == aliveSuffix && id == last.ID && repo == last.Repo:
+				if object.Modified.After(last.Modified) {
+					last.Modified = object.Modified
+				}
+			case suffix == "":
+				if err := tell(); err != nil {
+					return err
+				}
+				if last, err = s.StatUpload(ctx, repo, id); err != nil && !errors.Is(err, oci.ErrUploadUnknown) {
+					return err
+				}
+			}
+		}
 	}
+	return tell()
 }
 
 // relative is a key without the root.

@@ -33,8 +33,9 @@ type writer struct {
 	// last: this request is to be the last, and writes down no bytes before it
 	// has failed: what it brings may be wrong.
 	last bool
-	// written is when the session was written down.
-	written time.Time
+	// written is when the session was written down, and shown when there was a
+	// sign of life after that; zero: there was none.
+	written, shown time.Time
 	// assembled: the parts are an object now.
 	assembled bool
 	// discard: parts are hashed and not stored, since the content is there.
@@ -177,7 +178,7 @@ func (w *writer) receive(ctx context.Context, r io.Reader) error {
 				return errStore{err}
 			}
 		} else if end == nil {
-			end = w.fill(r, nil)
+			end = w.fill(ctx, r, nil)
 		}
 		w.Tail = w.buf.n
 		if end != nil {
@@ -190,7 +191,7 @@ func (w *writer) receive(ctx context.Context, r io.Reader) error {
 
 // fill reads until the buffer has a part, or r ends. told is called with how
 // much there is.
-func (w *writer) fill(r io.Reader, told func(int64)) error {
+func (w *writer) fill(ctx context.Context, r io.Reader, told func(int64)) error {
 	for {
 		room := w.buf.space(w.store.opts.ChunkSize)
 		if room == nil {
@@ -205,6 +206,7 @@ func (w *writer) fill(r io.Reader, told func(int64)) error {
 		if err != nil {
 			return err
 		}
+		w.live(ctx)
 	}
 }
 
