@@ -256,7 +256,11 @@ func (o *openRoot) gcJob() tasks.Job {
 
 // collect does one round.
 func (o *openRoot) collect(ctx context.Context, r *tasks.Round, req gc.Request) (gc.Report, error) {
+	writes := o.upkeep.registry.Writes()
 	report, err := o.collector().Run(ctx, r, req)
+	if err == nil && !req.Dry {
+		o.collected(writes, report)
+	}
 	if n := report.Items(); n > 0 && !req.Dry {
 		o.log.Info("garbage was collected", "root", whereIs(o.config), "items", n, "freed", report.Bytes)
 	}

@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // watchIdle returns what ticks whenever it is time to ask whether the process
 // is idle; nil where it is to stay. Only systemd starts it again, so it leaves
@@ -23,8 +26,19 @@ func idleTick(limit time.Duration) time.Duration {
 }
 
 // idle tells whether there has been no connection for as long as idleExit says,
-// and nothing is being done in the background.
-func (p *process) idle(now time.Time) bool {
+// and nothing is being done in the background, or owed: see debt.
+func (p *process) idle(ctx context.Context, now time.Time) bool {
 	since, quiet := p.server.QuietSince()
-	return quiet && now.Sub(since) >= p.cfg.IdleExit && !p.upkeep.Active()
+	p.upkeep.keepDebts()
+	if !quiet || now.Sub(since) < p.cfg.IdleExit || p.upkeep.Active() {
+		return false
+	}
+	if !p.upkeep.owing(ctx, now.Sub(since)) {
+		return true
+	}
+	if !p.stays {
+		p.stays = true
+		p.log.Info("staying, though nobody is connected, until work in the background is done")
+	}
+	return false
 }

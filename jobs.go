@@ -76,6 +76,7 @@ func taskLimits(t config.Tasks) tasks.Limits {
 
 // open takes over the jobs of a root.
 func (u *upkeep) open(o *openRoot) {
+	o.debt.root = o
 	u.mu.Lock()
 	u.roots = append(u.roots, o)
 	u.mu.Unlock()

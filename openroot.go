@@ -52,6 +52,12 @@ type openRoot struct {
 	under sync.WaitGroup // the work under way
 
 	scrubbed atomic.Pointer[scrub.Report] // what the last round found; nil: none has ended
+	scrubDue atomic.Bool                  // a round was due when the root was opened, and has not ended
+
+	// clean is, plus one, how many writes the registry had counted when the last
+	// round of garbage collection began that left nothing for later; 0: none did.
+	clean atomic.Uint64
+	debt  debt
 }
 
 // locations is the dedupe index as the port, nil where there is none.

@@ -42,7 +42,9 @@ func (u *upkeep) checkScrub() {
 func (o *openRoot) scrubJob() tasks.Job {
 	j := tasks.Job{Name: o.jobName("scrub"), Priority: priorityScrub, Windowed: true, First: -1, Run: o.scrubRound}
 	if j.Every = o.upkeep.scrubInterval(); j.Every > 0 {
-		j.First = max(scrubFirst, min(scrub.Due(o.store, j.Every, time.Now()), j.Every))
+		due := scrub.Due(o.store, j.Every, time.Now())
+		j.First = max(scrubFirst, min(due, j.Every))
+		o.scrubDue.Store(due == 0)
 	}
 	return j
 }
@@ -56,6 +58,9 @@ func (o *openRoot) scrubRound(ctx context.Context, r *tasks.Round) error {
 		}
 	}
 	report, err := scrub.New(o.store, opts).Run(ctx, r)
+	if ctx.Err() == nil {
+		o.scrubDue.Store(false)
+	}
 	if err == nil {
 		o.scrubbed.Store(&report)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"berth/config"
+	"berth/fsstore"
 	"berth/httpd"
 	"berth/oci"
 	"berth/oci/registry"
@@ -61,6 +62,7 @@ type process struct {
 	logs       *logs
 	log        *slog.Logger
 	supervisor supervisor
+	stays      bool // it was logged that the process stays, however idle
 
 	upkeep *upkeep
 	stores *stores
@@ -79,7 +81,7 @@ func (p *process) run(signals <-chan os.Signal) error {
 		return err
 	}
 	p.upkeep = newUpkeep(p.cfg, func() bool { return p.server.Busy() }, p.log)
-	if p.stores, err = openStores(p.cfg.Storage, p.log, p.upkeep); err != nil {
+	if p.stores, err = p.openWhenFree(handed, signals); err != nil || p.stores == nil {
 		closeAll(listeners)
 		return err
 	}
@@ -98,15 +100,48 @@ func (p *process) run(signals <-chan os.Signal) error {
 	p.announce(listeners)
 	idle, stopWatching := p.watchIdle(handed)
 	defer stopWatching()
-	err = p.wait(signals, idle, stop, served)
+	err = p.wait(ctx, signals, idle, stop, served)
 	if errors.Is(err, errForced) {
 		return err
 	}
 	stop()
 	done()
 	p.expiry.flush()
+	if idle != nil {
+		p.upkeep.keepDebts()
+	}
 	// The stores' own work goes on until the last request has ended.
 	return errors.Join(err, p.stores.Close())
+}
+
+const (
+	freeWithin = 60 * time.Second // less than systemd waits for a start
+	freeAgain  = 200 * time.Millisecond
+)
+
+// openWhenFree opens the stores. A process that systemd started, since somebody
+// connected, waits for a command that works on a root without a server, as berth
+// gc does: systemd would give the socket up after a few starts in vain. It
+// returns nil without an error where a signal ends the wait.
+func (p *process) openWhenFree(handed bool, signals <-chan os.Signal) (*stores, error) {
+	late := time.Now().Add(freeWithin)
+	for told := false; ; told = true {
+		s, err := openStores(p.cfg.Storage, p.log, p.upkeep)
+		if !handed || !errors.Is(err, fsstore.ErrInUse) || time.Now().After(late) {
+			return s, err
+		}
+		if !told {
+			p.log.Warn("waiting until the storage is free", "error", err)
+		}
+		select {
+		case <-time.After(freeAgain):
+		case s := <-signals:
+			if s != unix.SIGHUP {
+				p.log.Info("stopping", "signal", s.String())
+				return nil, nil
+			}
+		}
+	}
 }
 
 // openServer makes the server, and the socket for commands, over the stores.
@@ -153,14 +188,14 @@ func (p *process) announce(listeners []net.Listener) {
 
 // wait answers signals until the server has ended. It looks for idleness with
 // every tick of idle.
-func (p *process) wait(signals <-chan os.Signal, idle <-chan time.Time, stop func(), served <-chan error) error {
+func (p *process) wait(ctx context.Context, signals <-chan os.Signal, idle <-chan time.Time, stop func(), served <-chan error) error {
 	stopping := false
 	for {
 		select {
 		case err := <-served:
 			return err
 		case now := <-idle:
-			if !stopping && p.idle(now) {
+			if !stopping && p.idle(ctx, now) {
 				stopping = true
 				p.log.Info("leaving until the next connection", "idle", p.cfg.IdleExit)
 				p.supervisor.stopping()

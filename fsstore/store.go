@@ -80,6 +80,9 @@ var (
 	_ oci.Leftovers = (*Store)(nil)
 )
 
+// ErrInUse is Open's error where another process has the root.
+var ErrInUse = errors.New("in use")
+
 // Open opens a root without walking it. Unless ReadOnly it takes the root's
 // lock; where the medium turns out to be read-only, it logs that and goes on
 // as with ReadOnly.
@@ -167,7 +170,7 @@ func (s *Store) takeRoot(root string) error {
 	unlock, err := s.fs.Lock(lockPath, fmt.Sprintf("process %d", os.Getpid()))
 	var locked *durable.LockedError
 	if errors.As(err, &locked) {
-		return fmt.Errorf("storage root %s is in use by %s; stop that, or choose another root, or serve this one read-only", root, locked.Note)
+		return fmt.Errorf("storage root %s is %w by %s; stop that, or choose another root, or serve this one read-only", root, ErrInUse, locked.Note)
 	}
 	if err != nil {
 		return fmt.Errorf("lock storage root %s: %w", root, err)

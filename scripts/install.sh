@@ -33,6 +33,7 @@ installed() {
 	echo "$units/berth.socket"
 	echo "$units/berth-usb.service"
 	echo "$units/berth-usb@.service"
+	echo "$units/berth-upkeep.timer"
 	echo "$DESTDIR$PREFIX/lib/udev/rules.d/90-berth-usb.rules"
 	for example in packaging/systemd/examples/*.conf; do
 		echo "$share/doc/berth/examples/$(basename "$example")"
@@ -116,7 +117,7 @@ install)
 	;;
 uninstall)
 	if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
-		systemctl disable --now berth.socket berth.service 2>/dev/null || :
+		systemctl disable --now berth-upkeep.timer berth.socket berth.service berth-usb.service 2>/dev/null || :
 	fi
 	installed | while read -r file; do rm -f "$file"; done
 	rmdir "$share/doc/berth/examples" "$share/doc/berth" 2>/dev/null || :

@@ -66,6 +66,13 @@ func (s *Scheduler) Active() bool {
 	return false
 }
 
+// WindowOpen tells whether windowed rounds may run now.
+func (s *Scheduler) WindowOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.window.until(s.now(), 0) == 0
+}
+
 // status tells of one job. The caller holds mu.
 func (s *Scheduler) status(e *entry) Status {
 	st := e.last

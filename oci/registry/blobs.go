@@ -65,6 +65,7 @@ const mountWalk = 256
 // means any repository that is known to hold it. Errors: ErrBlobUnknown: the
 // caller begins an upload instead.
 func (r *Registry) Mount(ctx context.Context, repo, from oci.Repo, d oci.Digest) error {
+	defer r.wrote()
 	if from == "" {
 		return r.mountAny(ctx, repo, d)
 	}
@@ -159,6 +160,7 @@ func (r *Registry) mountFound(ctx context.Context, repo oci.Repo, d oci.Digest) 
 
 // StartUpload begins a blob upload session (end-4a, end-4c).
 func (r *Registry) StartUpload(ctx context.Context, repo oci.Repo, a oci.Algorithm) (oci.UploadID, error) {
+	defer r.wrote()
 	defer r.told.naming(repo).kept()
 	id, err := r.store.CreateUpload(ctx, repo, a)
 	if err == nil {
@@ -169,6 +171,7 @@ func (r *Registry) StartUpload(ctx context.Context, repo oci.Repo, a oci.Algorit
 
 // AppendUpload is oci.Uploads.AppendUpload (end-5).
 func (r *Registry) AppendUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, at int64, body io.Reader) (int64, error) {
+	defer r.wrote()
 	defer r.told.remember(repo, string(id)) // for as long again
 	defer r.told.promise(repo, string(id)).kept()
 	return r.store.AppendUpload(ctx, repo, id, at, body)
@@ -176,6 +179,7 @@ func (r *Registry) AppendUpload(ctx context.Context, repo oci.Repo, id oci.Uploa
 
 // FinishUpload is oci.Uploads.FinishUpload (end-6).
 func (r *Registry) FinishUpload(ctx context.Context, repo oci.Repo, id oci.UploadID, d oci.Digest, at int64, body io.Reader) (int64, error) {
+	defer r.wrote()
 	defer r.told.promise(repo, string(id)).kept()
 	defer r.told.promise(repo, string(d)).kept()
 	if err := r.awaitRemoval(ctx, repo, d); err != nil {

@@ -14,6 +14,7 @@ func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repo, ref oci.Re
 	if err != nil {
 		return err
 	}
+	defer r.wrote()
 	if ref.Digest == "" {
 		return r.deleteTag(ctx, repo, ref)
 	}
@@ -77,6 +78,7 @@ func (r *Registry) Expire(ctx context.Context, repo oci.Repo, x Expiry) (removed
 	if _, err := r.load(ctx, repo); err != nil {
 		return nil, err
 	}
+	defer r.wrote()
 	var gone []oci.Tag // the leader's until the edit is over
 	err = r.edit(ctx, repo, &edit{
 		apply: func(index *oci.Index) (*oci.Index, error) {
@@ -105,6 +107,7 @@ func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repo, d oci.Digest) 
 	if _, err := r.store.StatBlob(ctx, repo, d); err != nil {
 		return asBlobUnknown(err)
 	}
+	defer r.wrote()
 	key := blobKey{repo, d}.owned()
 	if r.isShared(repo) {
 		return asBlobUnknown(r.deleteSharedBlob(ctx, key))

@@ -39,6 +39,7 @@ func (r *Registry) PushManifest(ctx context.Context, repo oci.Repo, push Manifes
 	if err != nil {
 		return Pushed{}, err
 	}
+	defer r.wrote()
 	for tries := 0; ; tries++ {
 		err := r.tryPush(ctx, repo, d, m, push)
 		switch {

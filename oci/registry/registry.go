@@ -14,6 +14,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"berth/oci"
@@ -81,6 +82,7 @@ type Registry struct {
 	desk    desk
 	tickets tickets
 	told    told
+	writes  atomic.Uint64 // what Writes counts
 
 	collections collections
 	doomed      sync.Map // blobKey of content that is being removed: chan struct{}
@@ -125,6 +127,14 @@ func New(store oci.Store, opts Options) *Registry {
 	r.told.start(opts.Remember, opts.Now, opts.Log)
 	return r
 }
+
+// Writes counts what may have left garbage in the store since New: each upload,
+// push and deletion that has ended, failed or not, and each removal of tags. It
+// does not count what collections of garbage remove.
+func (r *Registry) Writes() uint64 { return r.writes.Load() }
+
+// wrote counts a write; it comes after all of its effects.
+func (r *Registry) wrote() { r.writes.Add(1) }
 
 // MaxManifestSize is the largest manifest accepted, in bytes.
 func (r *Registry) MaxManifestSize() int64 { return r.opts.MaxManifestSize }

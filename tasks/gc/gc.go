@@ -111,6 +111,10 @@ type Report struct {
 	Failed       int64          `json:"failed"`       // left alone, for a reason that is in the log
 	Collected    map[Kind]int64 `json:"collected"`
 	Bytes        int64          `json:"bytes"`
+	// Later counts repositories and upload sessions of which something may go
+	// in a later round, though nobody writes until then: it was too young, or a
+	// client was told of it.
+	Later int64 `json:"later,omitempty"`
 	// Early: nothing was collected, since the registry does not run long enough
 	// yet to know what clients were told.
 	Early bool `json:"early,omitempty"`
@@ -311,6 +315,7 @@ func (r *round) uploads(ctx context.Context) error {
 			stale = append(stale, u)
 		} else {
 			r.receiving[u.Repo] = true
+			r.report.Later++
 		}
 		return nil
 	})
@@ -328,6 +333,7 @@ func (r *round) uploads(ctx context.Context) error {
 		}
 		if !ended {
 			r.receiving[u.Repo] = true
+			r.report.Later++
 		} else if err := r.tell(Item{Repo: full, Kind: Upload, Name: string(u.ID), Bytes: u.Size}); err != nil {
 			return err
 		}

@@ -417,3 +417,32 @@ func TestElsewhere(t *testing.T) {
 	w.pass()
 	same(t, "went", w.collect(), "")
 }
+
+// TestLater: a round tells whether something is left for a later one.
+func TestLater(t *testing.T) {
+	w := newWorld(t)
+	later := func(want int64) {
+		t.Helper()
+		report, err := w.gc.Run(w.ctx(), nil, gc.Request{})
+		w.ok(err)
+		if report.Later != want {
+			t.Errorf("%d later, want %d: %v", report.Later, want, report)
+		}
+	}
+	w.clock.advance(2 * delay)
+	later(0)
+	old, now := w.image("old"), w.image("now")
+	w.push("v1", old)
+	w.push("v1", now)
+	later(1) // it is young
+	w.pass()
+	later(0)
+	_, err := w.StartUpload(w.ctx(), repo, oci.SHA256)
+	w.ok(err)
+	later(1)
+	w.pass()
+	later(0)
+	w.ok(w.DeleteManifest(w.ctx(), repo, oci.Reference{Digest: digest(now)}))
+	w.pass()
+	later(0)
+}

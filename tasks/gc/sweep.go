@@ -71,6 +71,9 @@ func (s *sweep) run(ctx context.Context) error {
 	}
 	s.report.Repositories++
 	s.keepOrphans(s.repo, s.marker.orphans)
+	if s.spared || s.marker.spared {
+		s.report.Later++
+	}
 	s.remember()
 	return nil
 }
@@ -319,7 +322,11 @@ func (r *round) freed(b *blob) int64 {
 // the delay.
 func (s *sweep) remainder(ctx context.Context) error {
 	index := s.marker.index
-	if s.left > 0 || s.receiving[s.repo] || s.changed.IsZero() || !s.old(s.changed) {
+	if s.left > 0 || s.changed.IsZero() {
+		return nil
+	}
+	if s.receiving[s.repo] || !s.old(s.changed) {
+		s.spared = true
 		return nil
 	}
 	entries := int64(index.Len())
