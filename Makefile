@@ -9,7 +9,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -buildvcs=false -trimpath
 
 .PHONY: run build minimal cross test setup lint unit unit-386 fuzz e2e bench clean
-.PHONY: install uninstall package package-test image test-device test-powercut
+.PHONY: install uninstall package package-test image test-device test-powercut test-mutants
 
 run: build
 	bin/berth serve
@@ -124,13 +124,17 @@ package-test: build build/berth-linux-$(HERE)
 image: build $(TARGETS)
 	packaging/build-image
 
-# The package on an emulated machine: docs/DEVICE.md. As root.
+# The packages on emulated machines: docs/DEVICE.md. As root.
 test-device: build build/berth-linux-$(or $(ARCH),arm64) build/berth-linux-armv7
 	scripts/device/test-device
 
 # Power cuts of an emulated machine, N of them: docs/DEVICE.md. As root or not.
 test-powercut: build/berth-linux-$(or $(ARCH),arm64)
 	scripts/device/test-powercut
+
+# That the same finds what is wrong with a berth that forgets to sync.
+test-mutants:
+	scripts/device/test-mutants
 
 clean:
 	rm -rf bin build dist

@@ -1,5 +1,9 @@
 # Shared by the scripts that test berth on a device: source it from the
 # repository's top. What is downloaded or made from that stays in build/device.
+#
+# DEBIAN_SUITE   bookworm otherwise
+# DEBIAN_MIRROR  the only one that is asked; otherwise the suite's own, and those
+#                of its updates
 . scripts/lib.sh
 PATH=$PATH:/usr/sbin:/sbin
 suite=${DEBIAN_SUITE:-bookworm}
@@ -42,8 +46,8 @@ want_minimal() {
   mkdir -p "$dir"
   if [ ! -e "$dir/packages.tar" ]; then
     echo "Debian's kernel for $arch"
-    retry mmdebstrap --quiet --arch="$arch" --variant=extract --include="linux-image-$arch,busybox-static" \
-      "$suite" "$dir/packages.tar.new"
+    retry mmdebstrap --quiet --format=tar --arch="$arch" --variant=extract --include="linux-image-$arch,busybox-static" \
+      "$suite" "$dir/packages.tar.new" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
     mv "$dir/packages.tar.new" "$dir/packages.tar"
   fi
   root=$(mktemp -d "$dir/root.XXXXXX")
@@ -80,14 +84,28 @@ modules() {
 # archive DIR FILE packs a directory as a kernel unpacks it.
 archive() { (cd "$1" && find . -print0 | sort -z | cpio --quiet --null -o -H newc -R 0:0) >"$2"; }
 
-# with_berth ARCH FILE makes an initrd that has the berth of build/ in it.
+# with_berth ARCH BINARY FILE makes an initrd that has a berth in it.
 with_berth() {
   local dir
   dir=$(mktemp -d "$made/berth.XXXXXX")
-  install -D -m 755 "build/berth-linux-$(machine "$1")" "$dir/bin/berth"
+  install -D -m 755 "$2" "$dir/bin/berth"
   archive "$dir" "$dir.cpio"
-  cat "$made/$1/initrd" "$dir.cpio" >"$2"
+  cat "$made/$1/initrd" "$dir.cpio" >"$3"
   rm -r "$dir" "$dir.cpio"
+}
+
+# want_system ARCH PACKAGES makes build/device/ARCH/system.tar: a small Debian and
+# some packages, separated by commas. Needs root.
+want_system() {
+  local arch=$1 packages=$2 dir=$made/$1
+  if [ -e "$dir/system.tar" ]; then
+    return
+  fi
+  echo "Debian $suite for $arch: some minutes"
+  mkdir -p "$dir"
+  with_foreign "$arch" retry mmdebstrap --quiet --format=tar --arch="$arch" --variant=minbase \
+    --include="$packages" "$suite" "$dir/system.tar.new" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
+  mv "$dir/system.tar.new" "$dir/system.tar"
 }
 
 # want_root ARCH makes build/device/ARCH/root.img: a small Debian with systemd,
@@ -98,12 +116,7 @@ want_root() {
   if fresh "$dir/root.img" scripts/device/agent scripts/device/agent.service scripts/device/lib.sh "$dir/vmlinuz"; then
     return
   fi
-  if [ ! -e "$dir/system.tar" ]; then
-    echo "Debian $suite for $arch: some minutes"
-    with_foreign "$arch" retry mmdebstrap --quiet --arch="$arch" --variant=minbase \
-      --include=systemd,systemd-sysv,udev,dbus,adduser,init-system-helpers,iproute2,kmod,util-linux "$suite" "$dir/system.tar.new"
-    mv "$dir/system.tar.new" "$dir/system.tar"
-  fi
+  want_system "$arch" systemd,systemd-sysv,udev,dbus,adduser,init-system-helpers,iproute2,kmod,util-linux
   root=$(mktemp -d "$dir/root.XXXXXX")
   as_root tar -xf "$dir/system.tar" -C "$root"
   as_root tar -xf "$dir/packages.tar" -C "$root" --keep-directory-symlink --wildcards './lib/modules/*'
@@ -124,7 +137,8 @@ settle() {
     as_root tee "$1/etc/systemd/network/wired.network" >/dev/null
   echo device | as_root tee "$1/etc/hostname" >/dev/null
   as_root systemctl --quiet --root="$1" enable agent.service systemd-networkd.service
-  as_root systemctl --quiet --root="$1" mask systemd-networkd-wait-online.service
+  as_root systemctl --quiet --root="$1" mask systemd-networkd-wait-online.service \
+    serial-getty@ttyAMA0.service serial-getty@ttyS0.service
 }
 
 # with_foreign ARCH COMMAND… runs a command as root for which the kernel hands
