@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"berth/e2e/faults"
+	"berth/e2e/fixture"
 	"berth/e2e/harness"
 	"berth/e2e/wire"
 	"berth/s3lite"
@@ -34,7 +35,7 @@ const (
 	stormRepos   = 2
 	// stormyRounds is how long it is stormy, and collections how often garbage is
 	// collected while it is calm.
-	stormyRounds, collections = 36, 4
+	stormyRounds, collections = 36, 6
 	stormRoot                 = "storm/root"
 )
 
@@ -65,6 +66,7 @@ type storm struct {
 	// collecting is held by who collects garbage at a server, and by who starts
 	// it: a command that finds no server takes its root for itself.
 	collecting [stormServers]sync.Mutex
+	layers     [3][]fixture.Node // shared, small and large ones
 	latest     [stormRepos]*register
 	idle       atomic.Int64  // the server that no client asks: it has time to collect garbage
 	rounds     atomic.Int64  // that clients have done
@@ -95,6 +97,11 @@ func newStorm(t *testing.T, w weather) *storm {
 	}
 	for i := range s.latest {
 		s.latest[i] = &register{}
+	}
+	for i, kind := range []struct{ n, size int }{{10, 100_000}, {10, 3_000}, {3, 6 << 20}} {
+		for n := range kind.n {
+			s.layers[i] = append(s.layers[i], fixture.Layer(fmt.Sprint("storm/", i, "/", n), kind.size))
+		}
 	}
 	return s
 }
@@ -185,6 +192,8 @@ func (s *storm) rage() {
 		for n := 0; n < collections && s.await(1); {
 			if _, whole := s.collect(collector); whole {
 				n++
+			} else {
+				s.forgetLease() // to give it back may have failed
 			}
 		}
 	}
@@ -238,8 +247,8 @@ func (s *storm) settle(all []*stormClient) {
 	if s.t.Failed() {
 		return
 	}
-	s.forgetLease()
 	harness.Eventually(s.t, "garbage is gone", func() error {
+		s.forgetLease()
 		said, _ := s.collect(0)
 		left := s.blobs()
 		for key := range needed {

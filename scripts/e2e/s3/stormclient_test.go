@@ -90,11 +90,15 @@ func (c *stormClient) run() error {
 		select {
 		case <-c.over:
 			return nil
-		// Who collects garbage needs a moment in which a repository stays as it is.
-		case <-time.After(time.Duration(c.rand.IntN(300)) * time.Millisecond):
+		default:
+			c.pause()
 		}
 	}
 }
+
+// pause is a moment in which others may be faster: also who collects garbage,
+// who needs one in which a repository stays as it is.
+func (c *stormClient) pause() { time.Sleep(time.Duration(c.rand.IntN(250)) * time.Millisecond) }
 
 // currentTags is how many tags a client leaves: so most content is garbage soon,
 // and comes again.
@@ -153,12 +157,9 @@ func (c *stormClient) insist(what string, do func() error) error {
 // image shares layers with those of other clients; now and then it has a large
 // one, or is an index.
 func (c *stormClient) image(round int) fixture.Node {
-	layers := []fixture.Node{
-		fixture.Layer(fmt.Sprint("storm/shared/", c.rand.IntN(4)), 100_000),
-		fixture.Layer(fmt.Sprint("storm/small/", c.rand.IntN(4)), 3_000),
-	}
+	layers := []fixture.Node{c.layer(0), c.layer(1)}
 	if round%8 == 5 {
-		layers = append(layers, fixture.Layer(fmt.Sprint("storm/large/", c.rand.IntN(2)), 6<<20))
+		layers = append(layers, c.layer(2))
 	}
 	own := map[string]string{"storm": fmt.Sprint(c.id, "/", round)}
 	image := fixture.Image(fixture.Options{Annotations: own}, layers...)
@@ -166,6 +167,11 @@ func (c *stormClient) image(round int) fixture.Node {
 		return fixture.Index(image, fixture.Image(fixture.Options{Arch: "arm64", Annotations: own}, layers[0]))
 	}
 	return image
+}
+
+// layer is one of a kind.
+func (c *stormClient) layer(kind int) fixture.Node {
+	return c.layers[kind][c.rand.IntN(len(c.layers[kind]))]
 }
 
 // variant is another manifest of the same layers, so that each manifest has one
@@ -197,6 +203,9 @@ func (c *stormClient) push(tag string, image fixture.Node) error {
 		}
 	}
 	c.images[image.Desc.Digest.String()] = image
+	if c.rand.IntN(3) == 0 {
+		c.pause() // as if there were more to push
+	}
 	w := c.register(tag).begin(image.Desc.Digest.String())
 	_, err := c.try(wire.ManifestRequest(c.repo, tag, image), 201)
 	c.register(tag).end(w, err == nil)
