@@ -43,6 +43,7 @@ type Proxy struct {
 	mu   sync.Mutex // guards all below
 	rand *rand.Rand
 	rate float64 // of requests, from 0 to 1, that a fault strikes
+	may  []Kind  // the faults that there are now
 	seen map[string]int
 	hit  map[Kind]int
 	// listed are the prefixes that were listed, up to maxListed.
@@ -82,11 +83,15 @@ func Start(t testing.TB, target string, seed uint64) *Proxy {
 	return p
 }
 
-// SetRate sets the share of requests, from 0 to 1, that a fault strikes.
-func (p *Proxy) SetRate(rate float64) {
+// SetRate sets the share of requests, from 0 to 1, that a fault strikes, and
+// which faults there are from now on: all where none is given.
+func (p *Proxy) SetRate(rate float64, may ...Kind) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.rate = rate
+	p.rate, p.may = rate, may
+	for k := None + 1; len(may) == 0 && k < kinds; k++ {
+		p.may = append(p.may, k)
+	}
 }
 
 // Calm ends all faults, and returns when nothing is on its way behind its time
@@ -137,7 +142,7 @@ func (p *Proxy) choose(r *http.Request) (Kind, time.Duration) {
 	if p.rand.Float64() >= p.rate {
 		return None, 0
 	}
-	kind := Kind(1 + p.rand.IntN(int(kinds)-1))
+	kind := p.may[p.rand.IntN(len(p.may))]
 	p.hit[kind]++
 	longest := 50 * time.Millisecond
 	if kind == Behind {

@@ -36,7 +36,9 @@ const (
 	// stormyRounds is how long it is stormy, and collections how often garbage is
 	// collected while it is calm.
 	stormyRounds, collections = 36, 6
-	stormRoot                 = "storm/root"
+	// calmRate is the share of requests that take longer then.
+	calmRate  = 0.3
+	stormRoot = "storm/root"
 )
 
 func forecast(t *testing.T) weather {
@@ -187,7 +189,7 @@ func (s *storm) rage() {
 			s.await(s.KillAfter)
 			s.restart(chance.IntN(stormServers))
 		}
-		s.proxy.SetRate(0)
+		s.proxy.SetRate(calmRate, faults.Late)
 		collected.Wait()
 		for n := 0; n < collections && s.await(1); {
 			if _, whole := s.collect(collector); whole {
