@@ -270,6 +270,25 @@ func TestDeleteWhilePushed(t *testing.T) {
 	}
 }
 
+// TestPushOfDeleted: who pushes a manifest whose content another process is
+// about to delete waits for that, and stores it after it.
+func TestPushOfDeleted(t *testing.T) {
+	p := sharing(t)
+	a, b := p.open(), p.open()
+	content := a.image("x")
+	d := a.push(content, "x")
+	pushed := make(chan error, 1)
+	a.store.Next("DeleteBlobsBefore", func() {
+		loads := b.store.Calls("LoadIndex")
+		go func() { pushed <- tryPush(b, content, "y") }()
+		eventually(t, func() bool { return len(pushed) > 0 || b.store.Calls("LoadIndex") >= loads+3 })
+	})
+	a.ok(a.DeleteManifest(a.ctx(), repo, byDigest(d)))
+	b.ok(<-pushed)
+	same(t, "there", p.there(d), true)
+	p.open().pulls(byTag("y"), content)
+}
+
 func TestDeleteShared(t *testing.T) {
 	p := sharing(t)
 	a, b := p.open(), p.open()
