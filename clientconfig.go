@@ -15,6 +15,8 @@ import (
 
 	"berth/config/client"
 	"berth/fsstore/durable"
+
+	"golang.org/x/sys/unix"
 )
 
 // clientArgs are the arguments of client-config.
@@ -49,6 +51,8 @@ func clientConfig(args []string, stdout io.Writer) error {
 	if !a.write {
 		return printPlan(stdout, plan)
 	}
+	// Clients of any user read these files, whatever the shell's umask is.
+	defer unix.Umask(unix.Umask(0o022))
 	if err := installPlan(stdout, plan, a.root, a.force); err != nil {
 		return fmt.Errorf("berth client-config: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -109,5 +110,19 @@ func TestClientConfigMerges(t *testing.T) {
 	}
 	if _, err := configure(t, root, "--for", "docker", "--force"); err == nil || !strings.Contains(err.Error(), "correct it first") {
 		t.Errorf("a broken daemon.json: %v", err)
+	}
+}
+
+// TestClientConfigIsReadable: every user's podman reads what root installs.
+func TestClientConfigIsReadable(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "node")
+	out, err := exec.Command("/bin/sh", "-c", `umask 077; exec "$0" client-config --for podman --write --root "$1"`, berthBinary, root).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for path, want := range map[string]os.FileMode{"etc/containers/registries.conf.d": 0o755, "etc/containers/registries.conf.d/50-berth.conf": 0o644} {
+		if info, err := os.Stat(filepath.Join(root, path)); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", path, err, info)
+		}
 	}
 }

@@ -7,6 +7,7 @@ tool github.com/goreleaser/nfpm/v2/cmd/nfpm
 require (
 	github.com/opencontainers/go-digest v1.0.0
 	github.com/opencontainers/image-spec v1.1.1
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d
 )
 
 require (

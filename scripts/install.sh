@@ -38,7 +38,7 @@ installed() {
 	for example in packaging/systemd/examples/*.conf; do
 		echo "$share/doc/berth/examples/$(basename "$example")"
 	done
-	for document in README CHANGELOG docs/CONFIGURATION docs/FORMAT docs/SYSTEMD; do
+	for document in README CHANGELOG docs/CONFIGURATION docs/FORMAT docs/PACKAGES docs/SYSTEMD; do
 		echo "$share/doc/berth/$(basename "$document").md"
 	done
 }

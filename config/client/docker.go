@@ -37,7 +37,7 @@ func (s Setup) docker() (Plan, error) {
 			return Plan{}, err
 		}
 		p.Files = []File{{Path: "/etc/docker/daemon.json", Content: content, Merge: merge}}
-		p.Notes = append(p.Notes, "dockerd reads daemon.json at systemctl restart docker; containers stop meanwhile, unless live-restore is on.")
+		p.Notes = append(p.Notes, "dockerd reads daemon.json again at systemctl reload docker; containers go on running.")
 	}
 	p.Files = append(p.Files, s.ca("/etc/docker/certs.d/"+s.Registry+"/ca.crt")...)
 	p.Notes = append(s.trust(), p.Notes...)

@@ -71,7 +71,7 @@ func (s Setup) k3s() Plan {
 	}
 	p := Plan{Files: append([]File{{Path: "/etc/rancher/k3s/registries.yaml", Content: b.String()}}, s.ca(ca)...)}
 	p.Notes = append(s.trust(),
-		"k3s reads the file when it starts: systemctl restart k3s, or k3s-agent, on every node. Containers go on running.",
+		"k3s reads the file when it starts: systemctl restart k3s, or k3s-agent, on every node. Containers go on running. For RKE2 it is /etc/rancher/rke2/registries.yaml, with the same content.",
 		s.fallback())
 	return p
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/pem"
 	"path"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
 // user is that of the process: it is in no host's /etc/passwd.
@@ -29,6 +31,9 @@ func files(binary, config []byte) []file {
 		{"etc/berth/berth.toml", 0o644, 0, config},
 		{"etc/group", 0o644, 0, []byte("root:x:0:\nberth:x:65532:\n")},
 		{"etc/passwd", 0o644, 0, []byte("root:x:0:0:root:/:/sbin/nologin\nberth:x:65532:65532:berth OCI registry:/var/lib/berth:/sbin/nologin\n")},
+		{"etc/ssl/", 0o755, 0, nil},
+		{"etc/ssl/certs/", 0o755, 0, nil},
+		{"etc/ssl/certs/ca-certificates.crt", 0o644, 0, authorities()},
 		{"usr/", 0o755, 0, nil},
 		{"usr/bin/", 0o755, 0, nil},
 		{"usr/bin/berth", 0o755, 0, binary},
@@ -36,6 +41,19 @@ func files(binary, config []byte) []file {
 		{"var/lib/", 0o755, 0, nil},
 		{"var/lib/berth/", 0o750, user, nil},
 	}
+}
+
+// authorities are those that Mozilla trusts, in PEM, for TLS with buckets and
+// other registries. Those that it trusts for old certificates only are left out:
+// PEM cannot tell that.
+func authorities() []byte {
+	var out []byte
+	for root := range bundle.Roots() {
+		if root.Constraint == nil {
+			out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate})...)
+		}
+	}
+	return out
 }
 
 // tarOf packs files, all of one time.
