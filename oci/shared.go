@@ -21,13 +21,14 @@ type Shared interface {
 	// given.
 	Shared(repo Repo) (late time.Duration, shared bool)
 
-	// DeletionEnd is the end of a time that begins now, for DeleteBlobsBefore.
-	// It is told by the store's clock: that of the process may stand meanwhile,
-	// as when its machine sleeps.
-	DeletionEnd(ctx context.Context, repo Repo, within time.Duration) (end time.Time, err error)
+	// PrepareDeletion does what takes long of a deletion and harms nobody, while
+	// nothing is announced yet, and returns the end of a time that begins with its
+	// return, for DeleteBlobsBefore. That is told by the store's clock: that of the
+	// process may stand meanwhile, as when its machine sleeps.
+	PrepareDeletion(ctx context.Context, repo Repo, blobs []Digest, within time.Duration) (end time.Time, err error)
 
 	// DeleteBlobsBefore deletes blobs from one repository, whether they are
-	// there or not. end is of DeletionEnd: whatever is answered, and whatever
+	// there or not. end is of PrepareDeletion for the same blobs: whatever is answered, and whatever
 	// becomes of the process, no blob is deleted later than Shared tells after
 	// that. nil says that all are gone and that nothing of it is under way any
 	// more; after an error, any of them may be deleted until then.

@@ -175,10 +175,10 @@ func (s *store) Shared(repo oci.Repo) (late time.Duration, shared bool) {
 	return 0, false
 }
 
-// DeletionEnd implements oci.Shared where the store does.
-func (s *store) DeletionEnd(ctx context.Context, repo oci.Repo, within time.Duration) (time.Time, error) {
+// PrepareDeletion implements oci.Shared where the store does.
+func (s *store) PrepareDeletion(ctx context.Context, repo oci.Repo, blobs []oci.Digest, within time.Duration) (time.Time, error) {
 	if inner, ok := s.Store.(oci.Shared); ok {
-		return inner.DeletionEnd(ctx, repo, within)
+		return inner.PrepareDeletion(ctx, repo, blobs, within)
 	}
 	return time.Time{}, errors.ErrUnsupported
 }

@@ -42,9 +42,9 @@ var ErrTooLate = errors.New("the request is too old")
 // Shared implements oci.Shared.
 func (r *Replica) Shared(oci.Repo) (late time.Duration, shared bool) { return replicaLate, true }
 
-// DeletionEnd implements oci.Shared.
-func (r *Replica) DeletionEnd(_ context.Context, _ oci.Repo, within time.Duration) (end time.Time, err error) {
-	err = r.call("DeletionEnd", func() error {
+// PrepareDeletion implements oci.Shared.
+func (r *Replica) PrepareDeletion(_ context.Context, _ oci.Repo, _ []oci.Digest, within time.Duration) (end time.Time, err error) {
+	err = r.call("PrepareDeletion", func() error {
 		end = r.memory.Now().Add(within)
 		return nil
 	})

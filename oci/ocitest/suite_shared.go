@@ -43,7 +43,7 @@ func sharedDeletes(t *testing.T, h *helper) {
 // deletionEnd is one by the store's clock.
 func (h *helper) deletionEnd(repo oci.Repo, within time.Duration) time.Time {
 	h.t.Helper()
-	end, err := h.Store.(oci.Shared).DeletionEnd(h.ctx(), repo, within)
+	end, err := h.Store.(oci.Shared).PrepareDeletion(h.ctx(), repo, nil, within)
 	h.ok(err)
 	return end
 }

@@ -80,7 +80,7 @@ type removal struct {
 func (r *Registry) removeShared(ctx context.Context, repo oci.Repo, m *removal) (gone []oci.Digest, err error) {
 	repo = oci.Repo(strings.Clone(string(repo)))
 	m.epoch, m.done = newEpoch(), make(chan struct{})
-	if m.end, err = r.shared.DeletionEnd(ctx, repo, removeWithin); err != nil {
+	if m.end, err = r.shared.PrepareDeletion(ctx, repo, m.blobs, removeWithin); err != nil {
 		return nil, err
 	}
 	m.began = r.opts.Now()

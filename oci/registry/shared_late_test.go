@@ -18,7 +18,7 @@ func TestSlowEnd(t *testing.T) {
 	p := sharing(t)
 	d := p.garbage("content")
 	a := p.open()
-	a.store.Next("DeletionEnd", func() { p.clock.advance(4 * time.Second) })
+	a.store.Next("PrepareDeletion", func() { p.clock.advance(4 * time.Second) })
 	a.store.Once("DeleteBlobsBefore", ocitest.Before, errors.New("the connection was cut"))
 	var counted time.Time
 	withdrawn := make(chan time.Duration, 1)

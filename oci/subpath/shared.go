@@ -22,12 +22,12 @@ func (r *Router) Shared(repo oci.Repo) (late time.Duration, shared bool) {
 	return 0, false
 }
 
-// DeletionEnd implements oci.Shared where the store does; it fails with
+// PrepareDeletion implements oci.Shared where the store does; it fails with
 // errors.ErrUnsupported elsewhere.
-func (r *Router) DeletionEnd(ctx context.Context, repo oci.Repo, within time.Duration) (time.Time, error) {
+func (r *Router) PrepareDeletion(ctx context.Context, repo oci.Repo, blobs []oci.Digest, within time.Duration) (time.Time, error) {
 	m, name := r.route(repo)
 	if s, ok := m.store.(oci.Shared); ok {
-		return s.DeletionEnd(ctx, name, within)
+		return s.PrepareDeletion(ctx, name, blobs, within)
 	}
 	return time.Time{}, errors.ErrUnsupported
 }
@@ -59,12 +59,12 @@ func (l *Lazy) Shared(repo oci.Repo) (late time.Duration, shared bool) {
 	return late, shared || err != nil
 }
 
-// DeletionEnd implements oci.Shared where the store does; it fails with
+// PrepareDeletion implements oci.Shared where the store does; it fails with
 // errors.ErrUnsupported elsewhere.
-func (l *Lazy) DeletionEnd(ctx context.Context, repo oci.Repo, within time.Duration) (end time.Time, err error) {
+func (l *Lazy) PrepareDeletion(ctx context.Context, repo oci.Repo, blobs []oci.Digest, within time.Duration) (end time.Time, err error) {
 	err = l.with(func(o *opened) error {
 		if s, ok := o.store.(oci.Shared); ok {
-			end, err = s.DeletionEnd(ctx, repo, within)
+			end, err = s.PrepareDeletion(ctx, repo, blobs, within)
 			return err
 		}
 		return errors.ErrUnsupported

@@ -340,3 +340,31 @@ func TestStatAsks(t *testing.T) {
 		ok(t, err)
 	}
 }
+
+// TestForeignDeletion: what others may depend on is kept aside before the time of
+// a deletion begins, however long that takes.
+func TestForeignDeletion(t *testing.T) {
+	clock := newClock()
+	b := strictBucket(t, s3test.Options{Now: clock.now})
+	content := noise(11, 2*chunk)
+	d := oci.SHA256.FromBytes(content)
+	for repo, data := range map[string][]byte{"a": content, "b": nil} {
+		b.Put("root/dir/"+repo+"/index.json", []byte(`{"schemaVersion":2,"manifests":[]}`), nil)
+		b.Put("root/dir/"+repo+"/oci-layout", []byte(layoutContent), nil)
+		b.Put("root/dir/"+repo+"/blobs/sha256/"+d.Encoded(), data, nil)
+	}
+	copying := false
+	s := b.intrude(b.sweeps(clock), isMethod("PUT", ".berth/content/sha256/"), func() {
+		copying = true
+		clock.advance(10 * time.Minute)
+	})
+	end, err := s.PrepareDeletion(t.Context(), "a", []oci.Digest{d}, 5*time.Second)
+	ok(t, err)
+	if !copying {
+		t.Fatal("nothing is kept aside")
+	}
+	ok(t, s.DeleteBlobsBefore(t.Context(), "a", []oci.Digest{d}, end))
+	_, err = s.StatBlob(t.Context(), "a", d)
+	wants(t, "deleted", err, oci.ErrBlobUnknown)
+	reads(t, b.replica(), "b", content)
+}

@@ -75,7 +75,7 @@ func TestDeleteBefore(t *testing.T) {
 	d := push(t, s, "a", content)
 	end := func() time.Time {
 		t.Helper()
-		end, err := s.DeletionEnd(t.Context(), "a", 5*time.Second)
+		end, err := s.PrepareDeletion(t.Context(), "a", []oci.Digest{d}, 5*time.Second)
 		ok(t, err)
 		return end
 	}

@@ -21,8 +21,27 @@ const lateness = 5 * time.Second
 // Shared is oci.Shared.Shared: other processes may use the bucket at any time.
 func (s *Store) Shared(oci.Repo) (time.Duration, bool) { return lateness, true }
 
-// DeletionEnd is oci.Shared.DeletionEnd: one request.
-func (s *Store) DeletionEnd(ctx context.Context, _ oci.Repo, within time.Duration) (time.Time, error) {
+// PrepareDeletion is oci.Shared.PrepareDeletion: one request, and in a bucket
+// that was another registry's some for each blob, whose content may be copied.
+func (s *Store) PrepareDeletion(ctx context.Context, repo oci.Repo, blobs []oci.Digest, within time.Duration) (time.Time, error) {
+	if err := s.ready(ctx); err != nil {
+		return time.Time{}, err
+	}
+	if s.about.Load().Foreign {
+		err := parallel(ctx, asking, len(blobs), func(ctx context.Context, i int) error {
+			h, err := s.look(ctx, repo, blobs[i])
+			if errors.Is(err, oci.ErrBlobUnknown) {
+				return nil
+			}
+			if err == nil {
+				err = s.keepForOthers(ctx, repo, blobs[i], h)
+			}
+			return err
+		})
+		if err != nil {
+			return time.Time{}, err
+		}
+	}
 	now, err := s.client.ServerTime(ctx)
 	return now.Add(within), asStored(err)
 }
@@ -41,18 +60,6 @@ func (s *Store) DeleteBlobsBefore(ctx context.Context, repo oci.Repo, blobs []oc
 	}
 	return parallel(ctx, asking, len(blobs), func(ctx context.Context, i int) error {
 		d := blobs[i]
-		if s.about.Load().Foreign {
-			h, err := s.look(ctx, repo, d)
-			if errors.Is(err, oci.ErrBlobUnknown) {
-				return nil
-			}
-			if err == nil {
-				err = s.keepForOthers(ctx, repo, d, h)
-			}
-			if err != nil {
-				return err
-			}
-		}
 		s.refs.drop(blobID{repo, d})
 		err := s.client.DeleteObjectBefore(ctx, s.keys.blob(repo, d), end)
 		s.refs.drop(blobID{repo, d})

@@ -106,12 +106,12 @@ func TestSharedBatches(t *testing.T) {
 	r := sharing(t)
 	a := r.open(r.clock.Now, nil)
 	a.push("v1", a.image("m"))
-	for i := range 1200 {
+	for i := range 400 {
 		a.blob(fmt.Sprint("garbage ", i))
 	}
 	r.clock.advance(3 * delay)
 	swaps := a.store.Calls("SwapIndex")
-	same(t, "collected", fmt.Sprint(strings.Count(a.run(), "garbage")), "1200")
+	same(t, "collected", fmt.Sprint(strings.Count(a.run(), "garbage")), "400")
 	same(t, "swaps", fmt.Sprint(a.store.Calls("SwapIndex")-swaps), "6")
 	same(t, "deletions", fmt.Sprint(a.store.Calls("DeleteBlobsBefore")), "3")
 	swaps = a.store.Calls("SwapIndex")
