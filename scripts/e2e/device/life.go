@@ -24,7 +24,8 @@ func (d *device) live() error {
 		return err
 	}
 	steps := []func() error{
-		d.install, d.activate, d.pushAndPull, d.upgrade, d.idle, d.usb, d.memory, d.reboot, d.memory, d.purge,
+		d.install, d.activate, d.confined, d.pushAndPull, d.peak, d.watchdog, d.restart, d.upgrade, d.idle, d.usb, d.memory,
+		d.reboot, d.memory, d.purge,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -90,26 +91,50 @@ func (d *device) activate() error {
 	return nil
 }
 
+// visit pushes to and pulls from a registry that was just started.
+func (d *device) visit() error {
+	up := wire.Request{Method: "GET", Path: "/v2/"}
+	if err := eventually("it serves", func() error { return d.client.TryFor(up, http.StatusOK) }); err != nil {
+		return err
+	}
+	return d.pushAndPull()
+}
+
+// pushAndPull pushes a large image, and then small ones, four at a time.
 func (d *device) pushAndPull() error {
 	began := time.Now()
 	if err := d.client.TryPush("shop/till", "v1", image); err != nil {
 		return err
 	}
 	pushed := time.Since(began)
-	for i := range 20 {
-		small := fixture.SimpleImage(fmt.Sprint("device/", i))
-		if err := d.client.TryPush("shop/small", fmt.Sprint("v", i), small); err != nil {
-			return err
-		}
-		if err := d.client.TryPullWhole("shop/small", fmt.Sprint("v", i), small); err != nil {
-			return err
-		}
+	const pushers, each = 4, 10
+	done := make(chan error, pushers)
+	for pusher := range pushers {
+		go func() {
+			var err error
+			for i := 0; i < each && err == nil; i++ {
+				tag := fmt.Sprintf("v%d-%d", pusher, i)
+				small := fixture.SimpleImage("device/" + tag)
+				err = d.client.TryPush("shop/small", tag, small)
+				if err == nil {
+					err = d.client.TryPullWhole("shop/small", tag, small)
+				}
+			}
+			done <- err
+		}()
+	}
+	var err error
+	for range pushers {
+		err = errors.Join(err, <-done)
+	}
+	if err != nil {
+		return err
 	}
 	if err := d.client.TryPullWhole("shop/till", "v1", image); err != nil {
 		return err
 	}
-	d.say("an image of 24 MiB pushed in %.1f s, 20 small ones pushed, all pulled whole", pushed.Seconds())
-	return d.peak()
+	d.say("an image of 24 MiB pushed in %.1f s, %d small ones, %d at a time; all pulled whole", pushed.Seconds(), pushers*each, pushers)
+	return nil
 }
 
 // peak reports the most memory that the running berth has had.
@@ -121,11 +146,11 @@ func (d *device) peak() error {
 
 // upgrade installs the next version while clients connect all the time.
 func (d *device) upgrade() error {
-	before, err := d.run("systemctl show -P MainPID berth.service")
+	before, err := d.pid()
 	if err != nil {
 		return err
 	}
-	if _, err := d.run(`sed -i -E 's|^#?idleExit = .*|idleExit = "5s"|' /etc/berth/berth.toml && grep -qx 'idleExit = "5s"' /etc/berth/berth.toml`); err != nil {
+	if _, err := d.run("%s", set("idleExit", `"5s"`)); err != nil {
 		return err
 	}
 	stop, done := make(chan struct{}), make(chan *knocking, 1)
@@ -144,40 +169,6 @@ func (d *device) upgrade() error {
 	return d.client.TryPullWhole("shop/till", "v1", image)
 }
 
-// knocking is what clients met that connect anew for each request.
-type knocking struct {
-	answers int
-	longest time.Duration
-	err     error // the first failure
-}
-
-func knock(url string, stop <-chan struct{}) *knocking {
-	k := &knocking{}
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Minute}
-	for {
-		select {
-		case <-stop:
-			return k
-		default:
-		}
-		began := time.Now()
-		answer, err := c.Get(url)
-		if err == nil {
-			err = answer.Body.Close()
-			if answer.StatusCode != http.StatusOK {
-				err = errors.Join(err, fmt.Errorf("status %d", answer.StatusCode))
-			}
-		}
-		if err != nil {
-			k.err = fmt.Errorf("connection %d during the upgrade: %w", k.answers+1, err)
-			return k
-		}
-		k.answers++
-		k.longest = max(k.longest, time.Since(began))
-		time.Sleep(50 * time.Millisecond) // an emulated processor has more to do
-	}
-}
-
 // idle waits until berth has left, and starts it again by a connection.
 func (d *device) idle() error {
 	err := eventually("berth leaves", func() error { return d.want("inactive", "systemctl is-active berth.service") })
@@ -187,8 +178,12 @@ func (d *device) idle() error {
 	if err := d.want("success", "systemctl show -P Result berth.service"); err != nil {
 		return err
 	}
-	d.say("it left when idle; %s", d.free())
-	return d.client.TryPullWhole("shop/till", "v1", image)
+	free := d.free()
+	if err := d.client.TryPullWhole("shop/till", "v1", image); err != nil {
+		return err
+	}
+	d.say("it left when idle, and was back with the next connection; without it %s", free)
+	return nil
 }
 
 func (d *device) free() string {
@@ -204,26 +199,29 @@ func (d *device) reboot() error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
 	if _, err := fmt.Fprintln(d.agent, "systemctl --no-block reboot; sleep 600"); err != nil {
+		return err
+	}
+	if err := d.vm.WaitSays("reboot: Restarting system"); err != nil {
+		return err
+	}
+	took, err := firstAnswer("http://" + d.vm.Addr + "/v2/")
+	if err != nil {
 		return err
 	}
 	if err := d.awaitAgent(); err != nil {
 		return err
 	}
-	if err := d.vm.WaitUp(); err != nil {
-		return err
-	}
-	took := time.Since(began)
 	after, err := d.run("cat /proc/sys/kernel/random/boot_id")
 	if err != nil || before == after {
 		return fmt.Errorf("boot %s, then %s: %w", before, after, err)
 	}
-	out, err := d.run("systemd-analyze time | head -1")
+	out, err := d.run("echo the socket listened $(($(systemctl show -P ActiveEnterTimestampMonotonic berth.socket) / 1000)) ms after the kernel had started; " +
+		"systemctl is-system-running --wait; systemd-analyze time | head -n 1")
 	if err != nil {
 		return err
 	}
-	d.say("rebooted, %.0f s until the first answer; %s", took.Seconds(), out)
+	d.say("rebooted, %.0f s from the reset to the first answer; %s", took.Seconds(), strings.ReplaceAll(out, "\n", "; "))
 	if err := d.served(true); err != nil {
 		return fmt.Errorf("the stick after a reboot: %w", err)
 	}

@@ -137,6 +137,21 @@ func (m *VM) WaitUp(hopeless ...string) error {
 	return fmt.Errorf("vm: the registry does not answer after %v", Patience)
 }
 
+// WaitSays waits until the console has said a text.
+func (m *VM) WaitSays(text string) error {
+	for began := time.Now(); time.Since(began) < Patience; {
+		if strings.Contains(m.console.String(), text) {
+			return nil
+		}
+		select {
+		case <-m.Ended:
+			return errors.New("vm: it went down by itself")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("vm: it has not said %q after %v", text, Patience)
+}
+
 // Blame adds to an error what the machine said last.
 func (m *VM) Blame(err error) error {
 	if err == nil {
