@@ -142,6 +142,21 @@ func TestPushBesideCollection(t *testing.T) {
 	}
 }
 
+// TestCollectsByVersion: nothing is deleted by what an index was that another
+// process has changed since.
+func TestCollectsByVersion(t *testing.T) {
+	p := sharing(t)
+	d := p.garbage("content")
+	a, b := p.open(), p.open()
+	seen := a.version(repo)
+	b.ok(tryPush(b, needs(d), "x"))
+	gone, err := a.CollectBlobs(a.ctx(), repo, seen, []oci.Digest{d})
+	a.is(err, oci.ErrConflict)
+	same(t, "collected", len(gone), 0)
+	same(t, "announced", len(p.index().Condemned()), 0)
+	same(t, "there", p.there(d), true)
+}
+
 // TestPushWaits: a push that needs what is being deleted waits for the end of
 // that; another one does not.
 func TestPushWaits(t *testing.T) {

@@ -215,3 +215,28 @@ func tryFault(t *testing.T, a attempt, fault s3test.Fault, at int) bool {
 	a.check(t, b.replica())
 	return met
 }
+
+// TestUnfinishedObject: where there are no parts any more, they became an object
+// by a request whose answer was lost, or somebody has removed them. A push is
+// acknowledged in the first case only.
+func TestUnfinishedObject(t *testing.T) {
+	_, _, huge := faultContent()
+	for _, dedupe := range []bool{true, false} {
+		for _, fault := range []s3test.Fault{
+			{Op: "CompleteMultipartUpload", Cut: true, Done: true},
+			{Op: "CompleteMultipartUpload", Status: 404, Code: "NoSuchUpload", Times: -1},
+		} {
+			b := newBucket(t, s3test.Options{})
+			s := b.replica(func(o *Options) { o.Dedupe = dedupe })
+			b.Fail(fault)
+			err := pushOf(huge)(t, s)
+			b.Heal()
+			if fault.Done {
+				ok(t, err)
+				reads(t, s, "a", huge)
+			} else if _, stat := s.StatBlob(t.Context(), "a", oci.SHA256.FromBytes(huge)); err == nil || stat == nil {
+				t.Errorf("dedupe %t: the object was never made, and the push came to %v, a look at it to %v", dedupe, err, stat)
+			}
+		}
+	}
+}
