@@ -46,6 +46,7 @@ func TestUmociLayoutIsServed(t *testing.T) {
 }
 
 func TestUmociReadsWhatBerthWrote(t *testing.T) {
+	harness.NeedsLayouts(t)
 	t.Parallel()
 	s := harness.Start(t, harness.Config{})
 	c := wire.New(t, s.URL())

@@ -35,7 +35,7 @@ const (
 	stormRepos   = 2
 	// stormyRounds is how long it is stormy, and collections how often garbage is
 	// collected while it is calm.
-	stormyRounds, collections = 36, 6
+	stormyRounds, collections = 27, 4
 	// calmRate is the share of requests that take longer then.
 	calmRate  = 0.3
 	stormRoot = "storm/root"
