@@ -38,6 +38,7 @@ func (p *process) idle(ctx context.Context, now time.Time) bool {
 	}
 	if !p.stays {
 		p.stays = true
+		p.supervisor.status("Staying, though nobody is connected, until work in the background is done")
 		p.log.Info("staying, though nobody is connected, until work in the background is done")
 	}
 	return false

@@ -183,8 +183,11 @@ func (p *process) background(ctx context.Context, commands *admin.Server) (done 
 func (p *process) announce(listeners []net.Listener) {
 	p.log.Info("serving", "addresses", locations(listeners, p.cfg.HTTP.TLS.Cert != ""),
 		"root", whereIs(p.cfg.Storage.Root), "version", versionString())
-	p.supervisor.ready()
+	p.supervisor.ready(p.serving())
 }
+
+// serving is what the process does, in a few words.
+func (p *process) serving() string { return "Serving " + whereIs(p.cfg.Storage.Root) }
 
 // wait answers signals until the server has ended. It looks for idleness with
 // every tick of idle.
@@ -198,7 +201,7 @@ func (p *process) wait(ctx context.Context, signals <-chan os.Signal, idle <-cha
 			if !stopping && p.idle(ctx, now) {
 				stopping = true
 				p.log.Info("leaving until the next connection", "idle", p.cfg.IdleExit)
-				p.supervisor.stopping()
+				p.supervisor.stopping("Leaving until the next connection")
 				stop()
 			}
 		case s := <-signals:
@@ -211,7 +214,7 @@ func (p *process) wait(ctx context.Context, signals <-chan os.Signal, idle <-cha
 			default:
 				stopping = true
 				p.log.Info("stopping", "signal", s.String())
-				p.supervisor.stopping()
+				p.supervisor.stopping("Finishing the requests under way")
 				stop()
 			}
 		}
@@ -222,7 +225,7 @@ func (p *process) wait(ctx context.Context, signals <-chan os.Signal, idle <-cha
 // nothing where the new configuration has a problem.
 func (p *process) reload() {
 	p.supervisor.reloading()
-	defer p.supervisor.ready()
+	defer func() { p.supervisor.ready(p.serving()) }()
 	cfg, err := load(p.from)
 	if err != nil {
 		p.log.Error("cannot reload: the configuration stays as it was", "error", err)

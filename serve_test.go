@@ -304,13 +304,13 @@ func TestSystemd(t *testing.T) {
 			}
 		}
 	}
-	heard("READY=1")
+	heard("READY=1\nSTATUS=Serving ")
 	heard("WATCHDOG=1")
 	s.signal(unix.SIGHUP)
 	heard("RELOADING=1\nMONOTONIC_USEC=")
 	heard("READY=1")
 	s.signal(unix.SIGTERM)
-	heard("STOPPING=1")
+	heard("STOPPING=1\nSTATUS=Finishing ")
 	if code := s.end(); code != 0 {
 		t.Errorf("exit status %d\n%s", code, s.logged())
 	}

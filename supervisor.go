@@ -22,8 +22,13 @@ func (s supervisor) send(state string) {
 	}
 }
 
-func (s supervisor) ready()    { s.send(daemon.SdNotifyReady) }
-func (s supervisor) stopping() { s.send(daemon.SdNotifyStopping) }
+// ready and stopping tell the state, and in a few words for systemctl status what
+// that means.
+func (s supervisor) ready(status string)    { s.send(daemon.SdNotifyReady + "\nSTATUS=" + status) }
+func (s supervisor) stopping(status string) { s.send(daemon.SdNotifyStopping + "\nSTATUS=" + status) }
+
+// status tells that only.
+func (s supervisor) status(status string) { s.send("STATUS=" + status) }
 
 // reloading has to carry the time, so that systemd can tell which READY=1
 // answers it.

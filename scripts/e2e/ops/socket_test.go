@@ -99,7 +99,7 @@ func TestNotify(t *testing.T) {
 	defer l.Close()
 	told := hear(t, l)
 	s, _ := start(t, harness.Config{Env: []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=400000"}})
-	told("READY=1")
+	told("READY=1\nSTATUS=Serving ")
 	told("WATCHDOG=1")
 	s.Signal(hangup)
 	told("RELOADING=1")
