@@ -78,8 +78,8 @@ func (c *conn) splice(pipe, n int) (sent int, err error) {
 		before := sent
 		err = raw.Write(func(fd uintptr) bool {
 			for sent < n {
-				var some int64
-				some, failed = unix.Splice(pipe, nil, int(fd), nil, n-sent, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+				some, err := unix.Splice(pipe, nil, int(fd), nil, n-sent, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+				failed = err
 				switch {
 				case some > 0:
 					sent += int(some)

@@ -72,7 +72,8 @@ func (s *socket) Read(p []byte) (int, error) {
 	var failed error
 	err = raw.Read(func(fd uintptr) bool {
 		for {
-			n, failed = unix.Splice(int(fd), nil, m.pipe, nil, len(p), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+			some, err := unix.Splice(int(fd), nil, m.pipe, nil, len(p), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+			n, failed = int64(some), err // its type is another one on 32-bit
 			if failed != unix.EINTR {
 				return failed != unix.EAGAIN
 			}
