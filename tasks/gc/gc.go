@@ -269,6 +269,13 @@ func (r *round) repository(ctx context.Context, repo oci.Repo) error {
 	}
 	s := sweep{round: r, repo: repo, full: full, shared: r.isShared(repo)}
 	err := s.run(ctx)
+	for failures := 1; s.shared && errors.Is(err, oci.ErrUnavailable) && failures <= maxFailures && ctx.Err() == nil; failures++ {
+		// By now nothing of it is under way any more; what came meanwhile is
+		// young, and is seen by looking at everything again.
+		r.log.Info("it is not known whether garbage was deleted: it is tried again", "repository", full, "error", err)
+		s = sweep{round: r, repo: repo, full: full, shared: true}
+		err = s.run(ctx)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

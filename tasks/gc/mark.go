@@ -168,7 +168,7 @@ func (m *marker) look(ctx context.Context, d oci.Descriptor) error {
 	}
 	manifest := oci.IsManifestType(d.MediaType)
 	there, err := m.read(ctx, d.Digest, manifest)
-	if err == nil && !there && m.others[d.Digest] {
+	if err == nil && !there {
 		m.missing = append(m.missing, d)
 	}
 	if err != nil || !there {

@@ -31,7 +31,7 @@ const (
 	// maxTurns is how often in a row an index may have changed when a turn
 	// comes, before the rest is left to the next round.
 	maxTurns = 100
-	// maxFailures is how often in one turn it may be unknown what became of a
+	// maxFailures is how often in one repository it may be unknown what became of a
 	// deletion, in a store that others write to. There a single answer that
 	// was lost would end the round.
 	maxFailures = 3
@@ -134,14 +134,9 @@ func (s *sweep) list(ctx context.Context) (blobs table, err error) {
 // turn does something under the index's present version. When it has changed,
 // the sweep first learns what is reachable now.
 func (s *sweep) turn(ctx context.Context, do func() error) error {
-	failures := 0
 	for range maxTurns {
 		err := do()
-		if s.shared && errors.Is(err, oci.ErrUnavailable) && failures < maxFailures && ctx.Err() == nil {
-			// By now nothing of it is under way any more.
-			failures++
-			s.log.Info("it is not known whether garbage was deleted: it is tried again", "repository", s.full, "error", err)
-		} else if !errors.Is(err, oci.ErrConflict) {
+		if !errors.Is(err, oci.ErrConflict) {
 			return err
 		}
 		if err := s.refresh(ctx); err != nil {
