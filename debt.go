@@ -18,16 +18,22 @@ type debt struct {
 	root  *openRoot
 	notes oci.NoteKeeper // nil: nothing is kept, as in a bucket, where others may collect
 	noted bool           // what the note says
+	since time.Time      // when the note began to say that something is owed
 	began bool           // the note was read
 	tried uint64         // of writes+1: for them a last round was asked for
 }
+
+// bearable is for how long garbage may be owed before a process stays for it that
+// would have to wait for longer than idleExit.
+const bearable = 24 * time.Hour
 
 // debtNote says whether garbage is owed, as JSON; docs/FORMAT.md has the form.
 const debtNote = "gc.json"
 
 type debtRecord struct {
-	Version int  `json:"version"`
-	Owed    bool `json:"owed"`
+	Version int       `json:"version"`
+	Owed    bool      `json:"owed"`
+	Since   time.Time `json:"since,omitzero"`
 }
 
 // read takes over what the process before left. Without a note nothing is owed:
@@ -46,7 +52,7 @@ func (d *debt) read() {
 	var r debtRecord
 	if d.notes != nil {
 		if content, err := d.notes.LoadNote(debtNote, 1<<10); err == nil && json.Unmarshal(content, &r) == nil {
-			d.noted = r.Version == 1 && r.Owed
+			d.noted, d.since = r.Version == 1 && r.Owed, r.Since
 		}
 	}
 	if !d.noted {
@@ -63,12 +69,16 @@ func (d *debt) garbage() bool {
 
 // keep has the note say what is owed, and for a power cut says it early: it is
 // called now and then.
-func (d *debt) keep() error {
+func (d *debt) keep(now time.Time) error {
 	owed := d.garbage()
 	if d.notes == nil || owed == d.noted {
 		return nil
 	}
-	content, err := json.Marshal(debtRecord{Version: 1, Owed: owed})
+	d.since = time.Time{}
+	if owed {
+		d.since = now.UTC().Truncate(time.Second)
+	}
+	content, err := json.Marshal(debtRecord{Version: 1, Owed: owed, Since: d.since})
 	if err == nil {
 		err = d.notes.SaveNote(debtNote, content, true)
 	}
@@ -76,6 +86,16 @@ func (d *debt) keep() error {
 		d.noted = owed
 	}
 	return err
+}
+
+// presses tells whether the process is to stay for garbage: where it is soon
+// collected, or has been owed for long, by a clock that may have been set.
+func (d *debt) presses(i idleness) bool {
+	if !d.garbage() {
+		return false
+	}
+	old := d.noted && (i.now.Before(d.since) || i.now.Sub(d.since) >= bearable)
+	return old || d.root.config.GCDelay <= i.limit
 }
 
 // settle has the garbage collected at once, when nothing is left to wait for:
@@ -104,16 +124,23 @@ func (o *openRoot) collected(writes uint64, report gc.Report) {
 	}
 }
 
+// idleness is how long nobody has been connected, and after how long a process
+// leaves.
+type idleness struct {
+	now          time.Time
+	quiet, limit time.Duration
+}
+
 // owing tells whether there is work that the process should stay for, though
 // nobody has been connected for a while.
-func (u *upkeep) owing(ctx context.Context, quiet time.Duration) bool {
+func (u *upkeep) owing(ctx context.Context, i idleness) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	owed := false
 	for _, o := range u.roots {
-		if o.debt.garbage() {
+		if o.debt.presses(i) {
 			owed = true
-			o.debt.settle(ctx, quiet)
+			o.debt.settle(ctx, i.quiet)
 		}
 		// A window that is closed is not waited for.
 		owed = owed || o.scrubDue.Load() && u.WindowOpen()
@@ -122,12 +149,12 @@ func (u *upkeep) owing(ctx context.Context, quiet time.Duration) bool {
 }
 
 // keepDebts has the notes of all roots say what is owed.
-func (u *upkeep) keepDebts() {
+func (u *upkeep) keepDebts(now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, o := range u.roots {
 		o.debt.read()
-		if err := o.debt.keep(); err != nil {
+		if err := o.debt.keep(now); err != nil {
 			o.log.Debug("what the next process is to collect cannot be kept", "root", whereIs(o.config), "error", err)
 		}
 	}

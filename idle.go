@@ -29,11 +29,11 @@ func idleTick(limit time.Duration) time.Duration {
 // and nothing is being done in the background, or owed: see debt.
 func (p *process) idle(ctx context.Context, now time.Time) bool {
 	since, quiet := p.server.QuietSince()
-	p.upkeep.keepDebts()
+	p.upkeep.keepDebts(now)
 	if !quiet || now.Sub(since) < p.cfg.IdleExit || p.upkeep.Active() {
 		return false
 	}
-	if !p.upkeep.owing(ctx, now.Sub(since)) {
+	if !p.upkeep.owing(ctx, idleness{now, now.Sub(since), p.cfg.IdleExit}) {
 		return true
 	}
 	if !p.stays {

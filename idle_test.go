@@ -150,21 +150,11 @@ func TestIdleTick(t *testing.T) {
 }
 
 // TestIdleExitCollects: a server that was written to leaves no garbage behind,
-// however short the time is after which it leaves.
+// where that is soon collected.
 func TestIdleExitCollects(t *testing.T) {
 	t.Parallel()
-	a, root := newActivated(t), t.TempDir()
-	s := a.launch(t, "1s", "BERTH_STORAGE_GCDELAY=1s", "BERTH_STORAGE_ROOTDIRECTORY="+root)
-	const content = "nobody needs this"
-	digest := oci.SHA256.FromBytes([]byte(content))
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Post("http://"+a.addr+"/v2/app/blobs/uploads/?digest="+string(digest), "application/octet-stream", strings.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusCreated {
-		t.Fatalf("%v, %s", err, resp.Status)
-	}
+	root := t.TempDir()
+	digest, s := writtenTo(t, root, "BERTH_STORAGE_GCDELAY=1s")
 	if code := s.end(); code != 0 || !strings.Contains(s.logged(), "staying, though nobody is connected") {
 		t.Errorf("exit status %d\n%s", code, s.logged())
 	}
@@ -176,13 +166,52 @@ func TestIdleExitCollects(t *testing.T) {
 	}
 }
 
+// TestIdleExitOwes: one that would have to wait for an hour leaves, and a note of
+// that.
+func TestIdleExitOwes(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	digest, s := writtenTo(t, root)
+	if code := s.end(); code != 0 {
+		t.Errorf("exit status %d\n%s", code, s.logged())
+	}
+	if left := files(t, root); !strings.Contains(left, digest.Encoded()) {
+		t.Errorf("left are\n%s", left)
+	}
+	if note, err := os.ReadFile(root + "/.berth/gc.json"); err != nil || !strings.Contains(string(note), `"owed":true,"since":"`) {
+		t.Errorf("%v, the note is %s", err, note)
+	}
+}
+
+// writtenTo starts a server that leaves soon, and gives it what nobody needs.
+func writtenTo(t *testing.T, root string, env ...string) (oci.Digest, *server) {
+	t.Helper()
+	a := newActivated(t)
+	s := a.launch(t, "1s", append(env, "BERTH_STORAGE_ROOTDIRECTORY="+root)...)
+	const content = "nobody needs this"
+	digest := oci.SHA256.FromBytes([]byte(content))
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Post("http://"+a.addr+"/v2/app/blobs/uploads/?digest="+string(digest), "application/octet-stream", strings.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%v, %s", err, resp.Status)
+	}
+	return digest, s
+}
+
 // debtor is a root with work in the background, of one process after another.
 type debtor struct {
 	t    *testing.T
 	root config.Root
 	*localRoot
-	u *upkeep
+	u   *upkeep
+	now time.Time
 }
+
+// after is when nobody has been connected for a while.
+func (d *debtor) after(quiet time.Duration) idleness { return idleness{d.now, quiet, time.Minute} }
 
 // open is the next process, to which something is owed or not.
 func (d *debtor) open(want bool) {
@@ -200,8 +229,8 @@ func (d *debtor) open(want bool) {
 	}
 	d.u.registry = registry.New(d.Store, registry.Options{})
 	d.u.policies, _ = newPolicies(cfg)
-	d.u.keepDebts()
-	if got := d.u.owing(d.t.Context(), 0); got != want {
+	d.u.keepDebts(d.now)
+	if got := d.u.owing(d.t.Context(), d.after(0)); got != want {
 		d.t.Errorf("owed is %v, want %v", got, want)
 	}
 }
@@ -211,7 +240,7 @@ func (d *debtor) write() {
 	if _, err := d.u.registry.StartUpload(d.t.Context(), "a", oci.SHA256); err != nil {
 		d.t.Fatal(err)
 	}
-	if !d.u.owing(d.t.Context(), 0) {
+	if !d.u.owing(d.t.Context(), d.after(0)) {
 		d.t.Error("after a write nothing is owed")
 	}
 }
@@ -221,29 +250,52 @@ func TestDebt(t *testing.T) {
 	d := &debtor{t: t, root: config.Root{RootDirectory: t.TempDir(), GC: true}}
 	d.open(false)
 	d.write()
-	d.u.keepDebts()
+	d.u.keepDebts(d.now)
 	d.open(true)
 	d.collected(d.u.registry.Writes(), gc.Report{Later: 1})
 	d.collected(d.u.registry.Writes(), gc.Report{Early: true})
-	d.u.keepDebts()
+	d.u.keepDebts(d.now)
 	d.open(true)
 	before := d.u.registry.Writes()
 	d.write()
 	d.collected(before, gc.Report{})
-	d.u.keepDebts()
+	d.u.keepDebts(d.now)
 	d.open(true) // that came after the round had begun
 	d.collected(d.u.registry.Writes(), gc.Report{})
-	d.u.keepDebts()
+	d.u.keepDebts(d.now)
 	d.open(false)
 
 	d.write()
 	ctx, stop := context.WithCancel(t.Context())
 	var under sync.WaitGroup
 	under.Go(func() { _ = d.u.Run(ctx) })
-	eventually(t, "a last round", func() bool { return !d.u.owing(ctx, 2*time.Second) })
+	eventually(t, "a last round", func() bool { return !d.u.owing(ctx, d.after(2*time.Second)) })
 	stop()
 	under.Wait()
-	d.u.keepDebts()
+	d.u.keepDebts(d.now)
+	d.open(false)
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDebtThatWaits: a process does not stay for longer than it would by itself,
+// unless others have left the garbage for a day.
+func TestDebtThatWaits(t *testing.T) {
+	d := &debtor{t: t, root: config.Root{RootDirectory: t.TempDir(), GC: true}, now: time.Now()}
+	d.open(false)
+	d.write()
+	d.u.keepDebts(d.now)
+	d.root.GCDelay = 2 * time.Minute
+	d.open(false)
+	d.now = d.now.Add(bearable - time.Minute)
+	d.open(false)
+	d.now = d.now.Add(2 * time.Minute)
+	d.open(true)
+	d.now = d.now.Add(-48 * time.Hour) // a clock without a battery
+	d.open(true)
+	d.collected(d.u.registry.Writes(), gc.Report{})
+	d.u.keepDebts(d.now)
 	d.open(false)
 	if err := d.Close(); err != nil {
 		t.Error(err)
@@ -260,13 +312,13 @@ func TestScrubIsOwed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if !u.owing(t.Context(), 0) {
+	if !u.owing(t.Context(), idleness{}) {
 		t.Error("one is due, and the process does not stay")
 	}
 	if err := l.scrubRound(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if u.owing(t.Context(), 0) {
+	if u.owing(t.Context(), idleness{}) {
 		t.Error("the process stays after it")
 	}
 }

@@ -108,7 +108,7 @@ func (p *process) run(signals <-chan os.Signal) error {
 	done()
 	p.expiry.flush()
 	if idle != nil {
-		p.upkeep.keepDebts()
+		p.upkeep.keepDebts(time.Now())
 	}
 	// The stores' own work goes on until the last request has ended.
 	return errors.Join(err, p.stores.Close())

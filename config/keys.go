@@ -67,7 +67,7 @@ func generalKeys() []Key {
 		}, {
 			Path: "idleExit", Default: "0s", Example: `"10m"`,
 			Allowed: `0, or a duration of at least "1s", such as "10m"`, check: checkIdleExit,
-			Doc:   "Leave, with status 0, after no client has been connected for this long and while nothing is done in the background, or owed: garbage, where something was pushed or deleted, and a scrub that is due. It holds only where systemd handed the sockets over: systemd keeps them and starts berth again with the next connection, which is answered then. Until that, nothing is done in the background either. `0` stays.",
+			Doc:   "Leave, with status 0, after no client has been connected for this long and while nothing is done in the background, or owed: garbage that is collected soon (`gcDelay` is no longer than this) or has lain for a day, and a scrub that is due. It holds only where systemd handed the sockets over: systemd keeps them and starts berth again with the next connection, which is answered then. Until that, nothing is done in the background either. `0` stays.",
 			field: func(c *Config) any { return &c.IdleExit },
 		},
 	}

@@ -171,7 +171,7 @@ func inetd(t *testing.T, root string, runs chan<- error) string {
 		defer close(ended)
 		for waitReadable(socket, stop) {
 			cmd := exec.Command("sh", "-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" serve --root "$1"`, binary, root)
-			cmd.ExtraFiles, cmd.Env = []*os.File{socket}, []string{"BERTH_IDLEEXIT=1s", "BERTH_STORAGE_GCDELAY=0s", "PATH=" + os.Getenv("PATH")}
+			cmd.ExtraFiles, cmd.Env = []*os.File{socket}, []string{"BERTH_IDLEEXIT=1s", "PATH=" + os.Getenv("PATH")}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 			runs <- cmd.Run()
 		}
