@@ -81,14 +81,14 @@ func (f *fleet) deleting(repo oci.Repo, d oci.Digest, data []byte, read func(oci
 // one in n is true.
 func (f *fleet) one(n int) bool { return f.below(n) == 0 }
 
-func (f *fleet) below(n int) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.rng.IntN(n)
-}
+func (f *fleet) below(n int) int { return int(f.upTo(time.Duration(n))) }
 
 // upTo is a time from zero to d.
-func (f *fleet) upTo(d time.Duration) time.Duration { return time.Duration(f.below(int(d))) }
+func (f *fleet) upTo(d time.Duration) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Duration(f.rng.Int64N(int64(d)))
+}
 
 // any is a process, alive or not.
 func (f *fleet) any() *process { return f.members[f.below(len(f.members))].now.Load() }
