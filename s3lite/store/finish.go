@@ -149,22 +149,14 @@ func (w *writer) rehash(ctx context.Context, d oci.Digest, before int64) (bool, 
 	if err := w.assemble(ctx); err != nil {
 		return false, err
 	}
-	key := w.store.keys.data(w.name.repo, w.name.id)
-	object, err := w.store.client.GetObject(ctx, key, s3lite.GetOptions{})
-	if err != nil {
-		return false, err
-	}
-	defer object.Body.Close()
-	h := d.Algorithm().Hash()
-	if _, err := io.Copy(h, object.Body); err != nil {
-		return false, err
-	}
-	if digestOf(d.Algorithm(), h) == d {
-		return true, nil
+	at := place{key: w.store.keys.data(w.name.repo, w.name.id)}
+	right, err := w.store.verify(ctx, &at, d)
+	if err != nil || right {
+		return right, err
 	}
 	after, cancel := afterwards(ctx)
 	defer cancel()
-	return false, w.reopen(after, key, object.ETag, before)
+	return false, w.reopen(after, at.key, at.etag, before)
 }
 
 // reopen begins the session's multipart upload anew with the first bytes of an

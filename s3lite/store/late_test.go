@@ -39,6 +39,16 @@ func (b *bucket) referenceMade(repo string) bool {
 	return false
 }
 
+// keeps looks whether content stays, however often a store is swept.
+func (b *bucket) keeps(clock *clock, swept *Store, repo oci.Repo, content []byte) {
+	b.t.Helper()
+	for range 3 {
+		clock.advance(2 * condemnedFor)
+		sweep(b.t, swept)
+		reads(b.t, b.replica(), repo, content)
+	}
+}
+
 // TestMountOfCondemned: of content that is about to go no reference is made, not
 // even for a moment, in which its maker could die.
 func TestMountOfCondemned(t *testing.T) {
@@ -49,11 +59,7 @@ func TestMountOfCondemned(t *testing.T) {
 	if b.referenceMade("new") {
 		t.Error("a reference was made")
 	}
-	for range 3 {
-		clock.advance(2 * condemnedFor)
-		sweep(t, s)
-		reads(t, b.replica(), "new", content)
-	}
+	b.keeps(clock, s, "new", content)
 }
 
 // TestLateSweep: a collector that is stopped for hours before its last step
@@ -132,11 +138,7 @@ func TestLongBody(t *testing.T) {
 	if b.referenceMade("new") {
 		t.Error("a reference was made")
 	}
-	for range 3 {
-		clock.advance(2 * condemnedFor)
-		sweep(t, other)
-		reads(t, b.replica(), "new", content)
-	}
+	b.keeps(clock, other, "new", content)
 }
 
 // TestWithdrawSparesOthers: who takes back a reference to content that is gone
