@@ -1,12 +1,9 @@
 package harness
 
 import (
-	"fmt"
 	"net"
-	"net/http"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 )
 
@@ -24,26 +21,8 @@ func StartDynalite(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &syncBuffer{}
 	cmd := exec.Command(Tool(t, "node"), program, "--host", host, "--port", port)
-	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, environment(t)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start of %v: %v", cmd.Args, err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("log of dynalite on %s:\n%s", address, tail(log.String(), 8000))
-		}
-	})
-	Eventually(t, "dynalite answers", func() error {
-		answer, err := (&http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + address)
-		if err != nil {
-			return fmt.Errorf("%w; its log:\n%s", err, log.String())
-		}
-		return answer.Body.Close()
-	})
+	cmd.Env = environment(t)
+	startPeer(t, "dynalite", cmd, "http://"+address)
 	return "http://" + address
 }

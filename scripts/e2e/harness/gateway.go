@@ -1,12 +1,9 @@
 package harness
 
 import (
-	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -45,34 +42,9 @@ func StartGateway(t testing.TB) *Gateway {
 	if os.Getenv("E2E_S3") != name {
 		name, line = "versitygw", g.versity(address, meta)
 	}
-	log := &syncBuffer{}
 	cmd := exec.Command(Tool(t, name), line...)
-	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(environment(t), "MINIO_ROOT_USER="+g.AccessKey, "MINIO_ROOT_PASSWORD="+g.SecretKey, "MINIO_UPDATE=off", "MINIO_BROWSER=off")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start of %v: %v", cmd.Args, err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("log of %s on %s:\n%s", name, address, tail(log.String(), 8000))
-		}
-	})
-	Eventually(t, name+" answers", func() error {
-		answer, err := (&http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}).Get(g.URL + "/")
-		if err != nil {
-			return fmt.Errorf("%w; its log:\n%s", err, log.String())
-		}
-		if err := answer.Body.Close(); err != nil {
-			return err
-		}
-		if answer.StatusCode == http.StatusServiceUnavailable {
-			return fmt.Errorf("it says that it is not ready; its log:\n%s", log.String())
-		}
-		return nil
-	})
+	startPeer(t, name, cmd, g.URL+"/")
 	return g
 }
 
