@@ -91,16 +91,16 @@ func TestReferences(t *testing.T) {
 	reads(t, s, "a", content)
 }
 
-// intrude makes something happen just before the next request that fits.
+// intrude makes something happen just before the next request that fits, of
+// those that go side by side before one.
 func (b *bucket) intrude(s *Store, match func(*http.Request) bool, do func()) *Store {
 	b.t.Helper()
+	var done atomic.Bool
 	return b.replica(func(o *Options) {
 		*o = s.opts
 		o.Client = b.clientWith(func(r *http.Request) {
-			if do != nil && match(r) {
-				now := do
-				do = nil
-				now()
+			if match(r) && done.CompareAndSwap(false, true) {
+				do()
 			}
 		})
 	})
