@@ -95,6 +95,14 @@ func rest(t *testing.T) {
 	}
 }
 
+// arrives waits until the bucket has seen a request of an operation.
+func (b *bucket) arrives(t *testing.T, op string) {
+	t.Helper()
+	for b.Count(op) == 0 {
+		rest(t)
+	}
+}
+
 // slow is a body that tells how much is to come and waits in the middle.
 type slow struct {
 	known
@@ -133,7 +141,10 @@ func TestPass(t *testing.T) {
 		return &slow{known: known{bytes.NewReader(content)}, at: len(content) - chunk/2, wait: wait}
 	}
 	id := begin()
-	size, err := s.AppendUpload(t.Context(), "a", id, 0, body(func() error { return errBroken }))
+	size, err := s.AppendUpload(t.Context(), "a", id, 0, body(func() error {
+		b.arrives(t, "UploadPart") // else the fault below is this one's
+		return errBroken
+	}))
 	if wants(t, "broken", err, errBroken); size != chunk/2 {
 		t.Fatalf("kept are %d bytes", size)
 	}
@@ -151,9 +162,7 @@ func TestPass(t *testing.T) {
 	id = begin()
 	b.Reset()
 	_, err = s.FinishUpload(t.Context(), "a", id, d, 0, body(func() error {
-		for b.Count("UploadPart") == 0 { // which has not all of its body yet
-			rest(t)
-		}
+		b.arrives(t, "UploadPart") // which has not all of its body yet
 		return nil
 	}))
 	ok(t, err)
