@@ -34,17 +34,33 @@ func tune(raw net.Conn) {
 		return
 	}
 	setUnsent(tcp, patientBytes)
+	if sameHost(tcp.LocalAddr(), tcp.RemoteAddr()) {
+		setOption(tcp, func(fd int) error { return unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, unpaced) })
+	}
 	tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4, Count: 4})
 }
 
 func setUnsent(tcp *net.TCPConn, bytes int) {
-	rc, err := tcp.SyscallConn()
-	if err != nil {
-		return
+	setOption(tcp, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes) })
+}
+
+func setOption(tcp *net.TCPConn, set func(fd int) error) {
+	if rc, err := tcp.SyscallConn(); err == nil {
+		rc.Control(func(fd uintptr) { set(int(fd)) })
 	}
-	rc.Control(func(fd uintptr) {
-		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, bytes)
-	})
+}
+
+// unpaced is an algorithm that every kernel has and every process may choose.
+// Some systems have one that sends by a clock (BBR). Within one machine, where
+// proxies are, there is nothing to be polite to: there the timers cost more than
+// all the rest of sending.
+const unpaced = "reno"
+
+// sameHost tells whether both ends of a connection are on this machine.
+func sameHost(a, b net.Addr) bool {
+	local, ok := a.(*net.TCPAddr)
+	remote, also := b.(*net.TCPAddr)
+	return ok && also && (remote.IP.IsLoopback() || remote.IP.Equal(local.IP))
 }
 
 // sendPaced sends in segments, with a look at the clock now and then. A client

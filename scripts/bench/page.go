@@ -50,7 +50,7 @@ func machine(s *settings) []string {
 	}
 	return []string{
 		fmt.Sprintf("%s, %d processors, %s of memory", probe.Model(), probe.CPUs(), report.MiB(float64(probe.Total()))),
-		fmt.Sprintf("Linux %s, data on %s, memory groups: %s", probe.Kernel(), probe.FileSystem(absolute(s.env.Dir)), groups),
+		fmt.Sprintf("Linux %s, TCP congestion control %s, data on %s, memory groups: %s", probe.Kernel(), probe.Congestion(), probe.FileSystem(absolute(s.env.Dir)), groups),
 		fmt.Sprintf("%d turns of %s each; %s; load average before: %s", s.env.Rounds, s.env.Time, pinned, s.load),
 		"berth: " + version(s.env.Berth, "--version"),
 		"docker-registry: " + version("docker-registry", "--version"),

@@ -86,6 +86,13 @@ func Kernel() string {
 	return strings.TrimSpace(string(content))
 }
 
+// Congestion is how the kernel decides when TCP may send: algorithms that send
+// by a clock, as bbr does, cost a good part of what delivery over loopback does.
+func Congestion() string {
+	content, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_congestion_control")
+	return strings.TrimSpace(string(content))
+}
+
 // Load is the machine's load average over the last minute. /proc/loadavg always
 // has it first.
 func Load() string {
