@@ -287,7 +287,7 @@ func (c *conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	end := time.Now().Add(lingerTime)
+	end := time.Now().Add(c.own.linger)
 	buf := c.own.buffer()
 	defer c.own.release(buf)
 	for n := 0; n < lingerBytes && !c.own.forced.Load() && time.Now().Before(end); {

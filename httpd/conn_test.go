@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -33,8 +34,23 @@ func impatient(o Options) Options {
 }
 
 func TestHeadThatNeverEnds(t *testing.T) {
-	s := start(t, impatient(Options{HeaderTimeout: 100 * time.Millisecond}))
-	nc, r := s.send("GET /v2/ HTTP/1.1\r\n")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(patience))
+	// It is there before the server: one over which nothing has come is ended
+	// without an answer.
+	if _, err := io.WriteString(nc, "GET /v2/ HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	startOn(t, impatient(Options{HeaderTimeout: 500 * time.Millisecond}), ln)
+	r := bufio.NewReader(nc)
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() { // a byte now and then does not help
@@ -116,7 +132,7 @@ func TestParkedConnection(t *testing.T) {
 }
 
 func TestShutdownWaitsForStreams(t *testing.T) {
-	s := start(t, Options{ShutdownTimeout: 10 * time.Second})
+	s := start(t, Options{ShutdownTimeout: patience})
 	content := strings.Repeat("0123456789", 2<<20)
 	d := s.blob("a", content)
 	_, r := s.send("GET /v2/a/blobs/" + string(d) + " HTTP/1.1\r\nHost: x\r\n\r\n")

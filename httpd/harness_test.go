@@ -38,7 +38,7 @@ type site struct {
 }
 
 // patience bounds every wait of a test for something that has to come about.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // start runs a server on a TCP port until the test ends.
 func start(t *testing.T, opts Options) *site {
@@ -50,6 +50,7 @@ func start(t *testing.T, opts Options) *site {
 	return startOn(t, opts, ln)
 }
 
+// startOn is start on a listener, which may have connections already.
 func startOn(t *testing.T, opts Options, ln net.Listener) *site {
 	t.Helper()
 	s := &site{t: t, store: &hooked{Memory: ocitest.NewMemory(), dir: t.TempDir()}, addr: ln.Addr().String(), log: &buffer{}}

@@ -323,6 +323,7 @@ func TestExpect(t *testing.T) {
 // A client that is still sending sees the answer that refuses it.
 func TestRefusedWhileSending(t *testing.T) {
 	s := start(t, Options{ReadOnly: true})
+	s.server.conns.linger = patience
 	for range 20 {
 		body := io.LimitReader(zeros{}, 32<<20)
 		nc, r := s.send("POST /v2/a/blobs/uploads/?digest=" + absent + " HTTP/1.1\r\nHost: x\r\nContent-Length: 33554432\r\n\r\n")

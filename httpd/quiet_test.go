@@ -3,7 +3,6 @@ package httpd
 import (
 	"io"
 	"testing"
-	"time"
 )
 
 // TestQuietSince: it is quiet while nobody is connected, request or not.
@@ -30,8 +29,8 @@ func TestQuietSince(t *testing.T) {
 // TestStopSparesNewConnections: the request of a connection that was accepted
 // just before the stop is answered, and then the connection ends.
 func TestStopSparesNewConnections(t *testing.T) {
-	s := start(t, Options{ShutdownTimeout: 20 * time.Second})
-	s.server.conns.spare = time.Minute
+	s := start(t, Options{ShutdownTimeout: patience})
+	s.server.conns.spare = patience
 	nc, r := s.dial()
 	eventually(t, "the connection is accepted", func() bool { return s.server.conns.len() == 1 })
 	s.stop()
@@ -47,7 +46,7 @@ func TestStopSparesNewConnections(t *testing.T) {
 // TestStopEndsSilentConnections: one over which nothing came for long is not
 // waited for.
 func TestStopEndsSilentConnections(t *testing.T) {
-	s := start(t, Options{ShutdownTimeout: time.Minute})
+	s := start(t, Options{ShutdownTimeout: patience})
 	s.server.conns.spare = 0
 	_, r := s.dial()
 	eventually(t, "the connection is accepted", func() bool { return s.server.conns.len() == 1 })

@@ -15,6 +15,7 @@ type tracker struct {
 	idleEnough time.Duration // before a connection makes room for another
 	leastBytes int64         // to move in a window of waiting
 	spare      time.Duration // firstRequest; tests lengthen it
+	linger     time.Duration // lingerTime; tests lengthen it
 	forced     atomic.Bool   // all connections end now
 	buffers    sync.Pool     // *[]byte of bufferSize
 	wide       sync.Pool     // *[]byte of wideSize, for clients that hold a token of fast
@@ -40,6 +41,7 @@ func newTracker(maxConns int, leastBytes int64, tick, idleEnough time.Duration) 
 		activity:   activity{born: time.Now()},
 		leastBytes: leastBytes,
 		spare:      firstRequest,
+		linger:     lingerTime,
 		conns:      map[*conn]struct{}{},
 		quiet:      time.Now(),
 		fast:       make(chan struct{}, fastSlots),
