@@ -108,7 +108,7 @@ func (r *record) metadata() map[string]string {
 }
 
 // load reads a session, or takes the one that is remembered. Errors:
-// ErrUploadUnknown.
+// ErrUploadUnknown, ErrRangeInvalid.
 func (s *Store) load(ctx context.Context, name sessionID, fresh bool) (*session, error) {
 	if kept, ok := s.sessions.get(name); ok && !fresh {
 		own := *kept
@@ -116,12 +116,27 @@ func (s *Store) load(ctx context.Context, name sessionID, fresh bool) (*session,
 		own.kept = true
 		return &own, nil
 	}
-	key := s.keys.session(name.repo, name.id)
+	for range readTries {
+		out, err := s.readSession(ctx, s.keys.session(name.repo, name.id))
+		if !errors.Is(err, s3lite.ErrPrecondition) {
+			return out, missing(err, oci.ErrUploadUnknown)
+		}
+	}
+	return nil, oci.Errorf(oci.ErrRangeInvalid, "other requests write to the upload")
+}
+
+// readTries bounds how often a session is read that is written meanwhile.
+const readTries = 5
+
+// readSession is load of what is in the bucket. Errors: ErrNotFound,
+// ErrPrecondition where it was written between two requests.
+func (s *Store) readSession(ctx context.Context, key string) (*session, error) {
 	object, err := s.client.GetObject(ctx, key, s3lite.GetOptions{})
 	if err != nil {
-		return nil, missing(err, oci.ErrUploadUnknown)
+		return nil, err
 	}
-	defer func() { _ = object.Body.Close() }()
+	body := object.Body
+	defer func() { _ = body.Close() }()
 	tail, err := strconv.ParseInt(object.Metadata[metaTail], 10, 64)
 	if err != nil || tail < 0 || tail > object.Size || object.Size-tail > maxRecord {
 		return nil, fmt.Errorf("%w: %s is no upload session", oci.ErrUnavailable, key)
@@ -129,21 +144,21 @@ func (s *Store) load(ctx context.Context, name sessionID, fresh bool) (*session,
 	out := &session{etag: object.ETag, saved: tail}
 	if tail <= tailKept {
 		out.tail = make([]byte, tail)
-		_, err = io.ReadFull(object.Body, out.tail)
+		_, err = io.ReadFull(body, out.tail)
 	} else {
 		// The record alone: the bucket can copy the rest where it belongs.
-		_ = object.Body.Close()
+		_ = body.Close()
 		object, err = s.client.GetObject(ctx, key, s3lite.GetOptions{Range: &s3lite.Range{Offset: tail}, IfMatch: out.etag})
-		if err != nil {
-			return nil, missing(err, oci.ErrUploadUnknown)
+		if err == nil {
+			body = object.Body
 		}
 	}
 	var text []byte
 	if err == nil {
-		text, err = io.ReadAll(object.Body)
+		text, err = io.ReadAll(body)
 	}
 	if err != nil {
-		return nil, asStored(err)
+		return nil, err
 	}
 	if out.record, err = parseRecord(text, tail); err != nil {
 		return nil, fmt.Errorf("%w: session %s: %w", oci.ErrUnavailable, key, err)

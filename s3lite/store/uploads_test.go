@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -210,5 +211,41 @@ func TestReplicasWriteOneSession(t *testing.T) {
 	wants(t, "remembered", err, oci.ErrRangeInvalid)
 	_, err = one.FinishUpload(t.Context(), "a", id, oci.SHA256.FromString("elsewhere"), oci.AtEnd, bytes.NewReader([]byte("where")))
 	ok(t, err)
+	b.left(t)
+}
+
+// TestSessionReadBetweenWrites: a session that is written, or ends, between the two
+// requests which read it is read again, or is gone.
+func TestSessionReadBetweenWrites(t *testing.T) {
+	b := newBucket(t, s3test.Options{})
+	content := noise(9, chunk-1)
+	d := oci.SHA256.FromBytes(content)
+	for _, ends := range []bool{false, true} {
+		other := b.replica()
+		id, err := other.CreateUpload(t.Context(), "a", oci.SHA256)
+		ok(t, err)
+		_, err = other.AppendUpload(t.Context(), "a", id, 0, bytes.NewReader(content[:chunk-2]))
+		ok(t, err)
+		seen := 0
+		s := b.intrude(other, func(r *http.Request) bool {
+			if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/uploads/") {
+				seen++
+			}
+			return seen == 2
+		}, func() {
+			_, err := other.AppendUpload(t.Context(), "a", id, chunk-2, bytes.NewReader(content[chunk-2:]))
+			ok(t, err)
+			if ends {
+				ok(t, other.CancelUpload(t.Context(), "a", id))
+			}
+		})
+		_, err = s.FinishUpload(t.Context(), "a", id, d, oci.AtEnd, nil)
+		if ends {
+			wants(t, "ended", err, oci.ErrUploadUnknown)
+			continue
+		}
+		ok(t, err)
+		reads(t, b.replica(), "a", content)
+	}
 	b.left(t)
 }
