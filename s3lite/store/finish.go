@@ -51,19 +51,23 @@ func (s *Store) finish(ctx context.Context, repo oci.Repo, id oci.UploadID, d oc
 	size := w.arrived()
 	right, err := w.matches(ctx, d, before)
 	if err != nil {
-		return before, asStored(err)
+		return before, w.overtaken(ctx, err)
 	}
 	if !right {
 		return before, w.mismatch(ctx, d, size, size == before)
 	}
-	if err := w.place(ctx, d, size); err != nil {
-		return before, asStored(err)
+	err = w.place(ctx, d, size)
+	placed := err == nil
+	if !placed && !w.placedElsewhere(ctx, d, err) {
+		return before, w.overtaken(ctx, err)
 	}
 	s.arrived(d)
 	if err := s.ensure(ctx, repo); err != nil {
 		return before, err
 	}
-	w.done(ctx)
+	if placed {
+		w.done(ctx)
+	}
 	return size, nil
 }
 

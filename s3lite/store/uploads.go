@@ -68,8 +68,7 @@ func (e errStore) Unwrap() error { return e.error }
 // returns how much there is.
 func (w *writer) keep(ctx context.Context, before int64, err error) (int64, error) {
 	if stored, ok := errors.AsType[errStore](err); ok {
-		w.store.sessions.drop(w.name)
-		return before, asStored(stored.error)
+		return before, w.overtaken(ctx, stored.error)
 	}
 	if w.offset() == before {
 		return before, err
@@ -77,7 +76,7 @@ func (w *writer) keep(ctx context.Context, before int64, err error) (int64, erro
 	after, cancel := afterwards(ctx)
 	defer cancel()
 	if saveErr := w.save(after); saveErr != nil {
-		return before, saveErr
+		return before, w.overtaken(after, saveErr)
 	}
 	return w.offset(), err
 }
