@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -155,8 +154,7 @@ func TestIdleTick(t *testing.T) {
 func TestIdleExitCollects(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	// What is written after the round by which a server begins waits for the end.
-	digest, s := writtenTo(t, root, func() { eventually(t, "a round of gc", func() bool { return collectedOnce(t, root) }) }, "BERTH_STORAGE_GCDELAY=1s", "BERTH_TASKS_PRESSURE=0")
+	digest, s := writtenTo(t, root, "BERTH_STORAGE_GCDELAY=1s", "BERTH_TASKS_PRESSURE=0")
 	if code := s.end(); code != 0 || !strings.Contains(s.logged(), "staying, though nobody is connected") {
 		t.Errorf("exit status %d\n%s", code, s.logged())
 	}
@@ -168,32 +166,12 @@ func TestIdleExitCollects(t *testing.T) {
 	}
 }
 
-// collectedOnce asks the server of a root whether it has collected garbage.
-func collectedOnce(t *testing.T, root string) bool {
-	t.Helper()
-	code, out, errs := runCommand(t, "tasks", "--json", "--root", root)
-	if code != 0 {
-		t.Fatalf("exit %d\n%s%s", code, out, errs)
-	}
-	for line := range strings.Lines(out) {
-		var st tasks.Status
-		if err := json.Unmarshal([]byte(line), &st); err != nil {
-			t.Fatalf("%v: %s", err, line)
-		}
-		if st.Name == jobGC {
-			return !st.Last.IsZero()
-		}
-	}
-	t.Fatalf("there is no such task: %s", out)
-	return false
-}
-
 // TestIdleExitOwes: one that would have to wait for an hour leaves, and a note of
 // that.
 func TestIdleExitOwes(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	digest, s := writtenTo(t, root, func() {})
+	digest, s := writtenTo(t, root)
 	if code := s.end(); code != 0 {
 		t.Errorf("exit status %d\n%s", code, s.logged())
 	}
@@ -207,7 +185,7 @@ func TestIdleExitOwes(t *testing.T) {
 
 // writtenTo starts a server that leaves soon, and gives it what nobody needs, by
 // a connection that is there before the server, so that this does not leave first.
-func writtenTo(t *testing.T, root string, before func(), env ...string) (oci.Digest, *server) {
+func writtenTo(t *testing.T, root string, env ...string) (oci.Digest, *server) {
 	t.Helper()
 	a := newActivated(t)
 	nc, err := net.Dial("tcp", a.addr)
@@ -215,8 +193,7 @@ func writtenTo(t *testing.T, root string, before func(), env ...string) (oci.Dig
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	s := a.launch(t, "1s", append(env, "BERTH_STORAGE_ROOTDIRECTORY="+root, "BERTH_HTTP_HEADERTIMEOUT=1h")...)
-	before()
+	s := a.launch(t, "1s", append(env, "BERTH_STORAGE_ROOTDIRECTORY="+root)...)
 	const content = "nobody needs this"
 	digest := oci.SHA256.FromBytes([]byte(content))
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{
