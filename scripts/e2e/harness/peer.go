@@ -1,9 +1,11 @@
 package harness
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os/exec"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -39,4 +41,22 @@ func startPeer(t testing.TB, name string, cmd *exec.Cmd, url string) {
 		}
 		return nil
 	})
+}
+
+// syncBuffer is a bytes.Buffer that the process and the test share.
+type syncBuffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

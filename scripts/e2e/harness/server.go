@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,8 +38,8 @@ type Server struct {
 
 	t     testing.TB
 	cmd   *exec.Cmd
-	repos string // the directory of the repositories' directories
-	log   *syncBuffer
+	repos string        // the directory of the repositories' directories
+	log   string        // a file: what is said before an answer is in it when that is there
 	done  chan struct{} // closed when the process has ended
 	err   error         // of the process; read after done
 }
@@ -56,12 +56,17 @@ func Start(t testing.TB, c Config) *Server {
 	if c.Address == "" {
 		c.Address = FreeAddress(t)
 	}
-	s := &Server{Root: c.Root, Addr: c.Address, repos: c.Root, t: t, log: &syncBuffer{}, done: make(chan struct{})}
+	s := &Server{Root: c.Root, Addr: c.Address, repos: c.Root, t: t, log: filepath.Join(t.TempDir(), "log"), done: make(chan struct{})}
 	if g := inEnvironment(t, &c); g != nil {
 		s.repos = g.Dir
 	}
 	s.cmd = command(t, c)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	log, err := os.Create(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatalf("start of %v: %v", s.cmd.Args, err)
 	}
@@ -121,8 +126,15 @@ func (s *Server) Docker(repoAndTag string) string { return "docker://" + s.Ref(r
 // Dir is the layout of a repository.
 func (s *Server) Dir(repo string) string { return s.repos + "/" + repo }
 
-// Log is what the server has said so far.
-func (s *Server) Log() string { return s.log.String() }
+// Log is what the server has said so far, in whole lines.
+func (s *Server) Log() string {
+	s.t.Helper()
+	said, err := os.ReadFile(s.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(said[:bytes.LastIndexByte(said, '\n')+1])
+}
 
 // WaitLog waits until the server has said something that holds the text.
 func (s *Server) WaitLog(text string) {
@@ -209,22 +221,4 @@ func tail(text string, most int) string {
 		return text
 	}
 	return "…" + text[len(text)-most:]
-}
-
-// syncBuffer is a bytes.Buffer that the process and the test share.
-type syncBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -10,7 +10,7 @@ import (
 
 // Patience bounds every wait for something that has to come about. It is no
 // measure of how long that may take: it only has to outlast the slowest machine.
-const Patience = 2 * time.Minute
+const Patience = 5 * time.Minute
 
 // Eventually repeats a check until it returns nil, for Patience at most.
 func Eventually(t testing.TB, what string, check func() error) {

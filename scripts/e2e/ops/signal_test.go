@@ -15,10 +15,13 @@ import (
 
 const hangup = syscall.SIGHUP
 
+// unhurried is a server that lets the slowest client end.
+const unhurried = "[http]\nshutdownTimeout = \"1h\"\n"
+
 // SIGTERM lets a running pull end, refuses new connections, and ends with 0.
 func TestTermLetsAPullEnd(t *testing.T) {
 	t.Parallel()
-	s, c := start(t, harness.Config{})
+	s, c := start(t, harness.Config{File: unhurried})
 	n := fixture.Raw(octets, fixture.Bytes("pull", 64<<20))
 	c.PushBlob("app", n)
 	res, err := c.Open(t.Context(), wire.Request{Method: "GET", Path: wire.BlobPath("app", n.Desc.Digest)})
@@ -42,7 +45,7 @@ func TestTermLetsAPullEnd(t *testing.T) {
 // A push under way ends too, and what it pushed is kept.
 func TestTermLetsAPushEnd(t *testing.T) {
 	t.Parallel()
-	s, c := start(t, harness.Config{})
+	s, c := start(t, harness.Config{File: unhurried})
 	n := fixture.Raw(octets, fixture.Bytes("push", 8<<20))
 	location := c.StartUpload("app")
 	body, feed := io.Pipe()
@@ -99,7 +102,7 @@ func TestTermIsBounded(t *testing.T) {
 // Idle connections do not hold up the end.
 func TestTermWithIdleConnections(t *testing.T) {
 	t.Parallel()
-	s, c := start(t, harness.Config{File: "[http]\nshutdownTimeout = \"1h\"\n"})
+	s, c := start(t, harness.Config{File: unhurried})
 	c.Get("/v2/").Want(200) // its connection stays
 	silent, err := net.Dial("tcp", s.Addr)
 	if err != nil {

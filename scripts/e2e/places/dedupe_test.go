@@ -18,6 +18,7 @@ import (
 func TestOneCopy(t *testing.T) {
 	t.Parallel()
 	s, c := start(t, harness.Config{})
+	dedupesAgain(t, s, c, fixture.SimpleImage("first")) // a push waits for the index only for a while
 	image := fixture.MultiArch("one-copy")
 	c.Push("a/first", "v1", image)
 	c.Push("b/second", "v1", image)

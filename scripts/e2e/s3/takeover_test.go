@@ -13,8 +13,6 @@ import (
 	"berth/s3lite"
 )
 
-const takeoverPatience = 2 * time.Minute
-
 // offsetOf asks where an upload stands.
 func offsetOf(t *testing.T, c *wire.Client, path string) (size int64) {
 	t.Helper()
@@ -55,7 +53,7 @@ func TestTakeover(t *testing.T) {
 		patched <- err
 	}()
 	go func() { _, _ = rest.Write(content[:sent]) }() // the end never comes
-	for deadline := time.Now().Add(takeoverPatience); offsetOf(t, c, path) < 10*part; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); offsetOf(t, c, path) < 10*part; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after %d bytes %d are kept", sent, offsetOf(t, c, path))
 		}
