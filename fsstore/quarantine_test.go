@@ -113,7 +113,7 @@ func TestQuarantineResumes(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = w.Run(ctx) })
-	end := time.Now().Add(30 * time.Second)
+	end := time.Now().Add(2 * time.Minute)
 	for w.read(key{"b", digestOf(large)}) == nil && time.Now().Before(end) {
 		time.Sleep(5 * time.Millisecond)
 	}
