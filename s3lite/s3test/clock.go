@@ -42,17 +42,19 @@ func (c *Clock) AfterFunc(d time.Duration, f func()) wire.Timer {
 	return t
 }
 
-// Advance moves the clock and calls what is due.
-func (c *Clock) Advance(d time.Duration) {
+// Advance moves the clock, calls what is due, and tells how much that was.
+func (c *Clock) Advance(d time.Duration) (due int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 	for t, at := range c.timers {
 		if !at.After(c.now) {
 			delete(c.timers, t)
+			due++
 			go t.f()
 		}
 	}
+	return due
 }
 
 // Stop implements wire.Timer.

@@ -76,7 +76,7 @@ func (s *Server) Count(op string) int {
 }
 
 // Stalled tells how many requests have gone silent. The client may not wait
-// yet for what does not come: advance its clock until it has given up.
+// yet for what does not come: advance its clock until that strikes something.
 func (s *Server) Stalled() int { return int(s.stalled.Load()) }
 
 // Reset forgets the requests seen.
