@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,7 +64,8 @@ func runChild(t testing.TB, name, dir string, env ...string) string {
 
 // startIndex is start for a child.
 func startIndex(opt Options) (x *Index, stop func()) {
-	opt.openWait = patience
+	opt.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	opt.openWait, opt.stuckAfter = patience, patience
 	x = New(opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

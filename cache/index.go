@@ -51,9 +51,10 @@ type Options struct {
 	// default is 50 ms.
 	Group time.Duration
 
-	// openWait is how long a question waits for the index to be opened; tests,
-	// which want the answer on the slowest machine, wait longer.
-	openWait time.Duration
+	// openWait is how long a question waits for the index to be opened, and
+	// stuckAfter how long Badger may take for one thing; tests, which want what
+	// comes of it on the slowest machine, wait longer.
+	openWait, stuckAfter time.Duration
 }
 
 // Index is a dedupe index. It answers oci.ErrNoHint until Run is called, and
@@ -106,6 +107,9 @@ func New(opt Options) *Index {
 	}
 	if opt.openWait == 0 {
 		opt.openWait = openWait
+	}
+	if opt.stuckAfter == 0 {
+		opt.stuckAfter = stuckAfter
 	}
 	if opt.Free == nil {
 		opt.Free = func() int64 { return freeSpace(opt.Dir) }

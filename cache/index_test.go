@@ -6,6 +6,7 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,7 +29,10 @@ func start(t testing.TB, opt Options) (x *Index, stop func()) {
 	if opt.Group == 0 {
 		opt.Group = time.Millisecond
 	}
-	opt.openWait = patience
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+	opt.openWait, opt.stuckAfter = patience, patience
 	x = New(opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

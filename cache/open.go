@@ -170,7 +170,7 @@ func (w *writer) try() (*badger.DB, meta, error) {
 func (w *writer) openBadger(dir string, fresh, unclean bool, last meta) (*badger.DB, meta, error) {
 	var db *badger.DB
 	sink := &errorSink{failed: w.fail}
-	err := bounded(stuckAfter, func() (err error) {
+	err := bounded(w.opt.stuckAfter, func() (err error) {
 		db, err = badger.Open(badgerOptions(dir, sink))
 		return err
 	})
@@ -186,7 +186,7 @@ func (w *writer) openBadger(dir string, fresh, unclean bool, last meta) (*badger
 	}
 	if err != nil {
 		sink.muted.Store(true)
-		return nil, meta{}, errors.Join(err, bounded(stuckAfter, db.Close))
+		return nil, meta{}, errors.Join(err, bounded(w.opt.stuckAfter, db.Close))
 	}
 	w.sink = sink
 	return db, m, nil
@@ -194,7 +194,7 @@ func (w *writer) openBadger(dir string, fresh, unclean bool, last meta) (*badger
 
 // first writes the meta entry of an empty index.
 func (w *writer) first(db *badger.DB, m meta) error {
-	err := bounded(stuckAfter, func() error {
+	err := bounded(w.opt.stuckAfter, func() error {
 		return db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(metaKey), m.encode()) })
 	})
 	if err != nil {
@@ -245,7 +245,7 @@ func (w *writer) wipe() error {
 func (w *writer) close() {
 	db := w.detach()
 	if w.opt.Free() >= w.opt.Floor {
-		if _, err := w.mark(); err == nil && bounded(stuckAfter, db.Close) == nil {
+		if _, err := w.mark(); err == nil && bounded(w.opt.stuckAfter, db.Close) == nil {
 			w.shutState()
 			w.unmark()
 		}
@@ -261,7 +261,7 @@ func (w *writer) give(cause error) {
 	if w.db != nil {
 		db := w.detach()
 		if w.opt.Free() >= w.opt.Floor {
-			bounded(stuckAfter, db.Close)
+			bounded(w.opt.stuckAfter, db.Close)
 		}
 	}
 	err := w.wipe()

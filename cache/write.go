@@ -13,7 +13,8 @@ const (
 	txnKeys  = 512
 	txnBytes = 128 << 10
 
-	// stuckAfter is how long Badger may take for one thing.
+	// stuckAfter is how long Badger may take for one thing, where Options do not
+	// say otherwise.
 	stuckAfter = 20 * time.Second
 	// spaceAgain is how often a lack of space is looked at again.
 	spaceAgain = time.Second
@@ -156,7 +157,7 @@ func (b *batch) end() error {
 		txn.Discard()
 		return err
 	}
-	if err := bounded(stuckAfter, txn.Commit); err != nil {
+	if err := bounded(b.w.opt.stuckAfter, txn.Commit); err != nil {
 		return err
 	}
 	return writeState(b.w.state, b.meta)
