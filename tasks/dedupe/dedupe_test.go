@@ -94,6 +94,26 @@ func layout(t testing.TB, dir, name string, blobs ...[]byte) {
 	write(filepath.Join(at, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`))
 }
 
+// tick waits until what is written gets a later time than what was written: the
+// clock of files goes on by some milliseconds at a time.
+func tick(t testing.TB) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	written := func() time.Time {
+		if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ModTime()
+	}
+	for first := written(); !written().After(first); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func blobFile(dir, name string, b []byte) string {
 	return filepath.Join(dir, name, "blobs/sha256", oci.SHA256.FromBytes(b).Encoded())
 }
@@ -187,6 +207,7 @@ func TestChangedOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.complete = true
+	tick(t)
 	layout(t, dir, "new", blob(3), blob(7))
 	report := r.run(x, dedupe.Options{})
 	if report.Repositories != 1 || report.Unchanged != 5 || report.Linked != 1 {
