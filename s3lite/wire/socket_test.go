@@ -86,17 +86,20 @@ func TestReadOrMove(t *testing.T) {
 		contents = append(contents, content)
 	}
 	h, conns := bodies(t, contents...)
-	for i, want := range contents {
-		got, moved, err := h.moves(t, i, "")
-		if err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("%d bytes: %d came, the same: %v; %v", len(want), len(got), bytes.Equal(got, want), err)
-		}
-		if len(want) > 1<<20 && moved < len(want)/2 {
-			t.Errorf("%d of %d bytes were moved", moved, len(want))
+	const rounds = 4
+	for range rounds {
+		for i, want := range contents {
+			got, moved, err := h.moves(t, i, "")
+			if err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%d bytes: %d came, the same: %v; %v", len(want), len(got), bytes.Equal(got, want), err)
+			}
+			if len(want) > 1<<20 && moved < len(want)/2 {
+				t.Errorf("%d of %d bytes were moved", moved, len(want))
+			}
 		}
 	}
-	if n := conns(); n != 1 {
-		t.Errorf("there were %d connections", n)
+	if n := conns(); n >= rounds { // see TestConnectionsAreKept
+		t.Errorf("there were %d connections in %d rounds", n, rounds)
 	}
 	for i, want := range contents {
 		if got, _, err := h.moves(t, i, "unsized"); err != nil || !bytes.Equal(got, want) {
