@@ -61,8 +61,9 @@ func TestMemory(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	load := figures(t, runChild(t, "memory", dir, "GOMEMLIMIT=24MiB"))
-	open := figures(t, runChild(t, "memory", dir, "GOMEMLIMIT=24MiB"))
+	device := []string{"GOMEMLIMIT=24MiB", "GOMAXPROCS=4"} // each processor more costs some
+	load := figures(t, runChild(t, "memory", dir, device...))
+	open := figures(t, runChild(t, "memory", dir, device...))
 	t.Logf("anonymous KiB: before %d, after loading %d, open %d, closed %d",
 		open["before"], load["loaded"], open["open"], open["closed"])
 	if got := load["loaded"]; got > 32<<10 {
@@ -71,7 +72,9 @@ func TestMemory(t *testing.T) {
 	if got := open["open"]; got > 14<<10 {
 		t.Errorf("%d KiB of anonymous memory with the index open", got)
 	}
-	if before, after := open["before"], open["closed"]; after > before+1536 {
+	// What Go's runtime keeps for itself, 1 to 1.7 MiB, is not the index's, whose
+	// least part would be another two.
+	if before, after := open["before"], open["closed"]; after > before+2560 {
 		t.Errorf("a closed index leaves %d KiB of anonymous memory, before there were %d", after, before)
 	}
 }
