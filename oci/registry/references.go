@@ -51,11 +51,35 @@ func (r *Registry) checkChildren(ctx context.Context, repo oci.Repo, s *state, c
 			kept = append(kept, child)
 		case !isUnknownManifest(err) && !isUnknown(err):
 			return nil, nil, err
-		case r.opts.Sparse == SparseNone:
-			missing = append(missing, child.Digest)
+		default:
+			lacks, err := r.mayNotLack(ctx, repo, child)
+			if err != nil {
+				return nil, nil, err
+			}
+			if lacks {
+				missing = append(missing, child.Digest)
+			}
 		}
 	}
 	return kept, missing, nil
+}
+
+// mayNotLack tells whether an index may not be pushed without a child of it that
+// is not here. In a shared repository it may not where somebody may rely on the
+// child: another process can have told him of it and collected it since. Then
+// its content is here for a while (gc); but what is no manifest goes at once.
+func (r *Registry) mayNotLack(ctx context.Context, repo oci.Repo, child oci.Descriptor) (bool, error) {
+	if r.opts.Sparse == SparseNone || !r.isShared(repo) {
+		return r.opts.Sparse == SparseNone, nil
+	}
+	if !oci.IsManifestType(child.MediaType) {
+		return r.opts.Sparse != SparseAll, nil
+	}
+	_, err := r.stat(ctx, repo, child.Digest)
+	if isUnknown(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // checkBlobs looks for an image manifest's config and layers.

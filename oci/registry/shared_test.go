@@ -30,11 +30,13 @@ func sharing(t *testing.T) *processes {
 }
 
 // open is another process.
-func (p *processes) open() *fixture {
+func (p *processes) open() *fixture { return p.openSparse(registry.SparseNone) }
+
+func (p *processes) openSparse(sparse registry.Sparse) *fixture {
 	replica := ocitest.NewReplica(p.memory)
 	f := &fixture{t: p.t, store: replica.Faults, log: &logged{}}
 	f.Registry = registry.New(replica, registry.Options{
-		Remember: delay, Now: p.clock.Now, Sparse: registry.SparseNone, Log: slog.New(slog.NewTextHandler(f.log, nil)),
+		Remember: delay, Now: p.clock.Now, Sparse: sparse, Log: slog.New(slog.NewTextHandler(f.log, nil)),
 	})
 	return f
 }
@@ -437,5 +439,31 @@ func TestEmptyStays(t *testing.T) {
 	a.is(a.CollectRepo(a.ctx(), repo, a.version(repo)), oci.ErrConflict)
 	if p.index().Epoch() == "" || strings.Contains(a.log.String(), "level=ERROR") {
 		t.Fatalf("index %s, log %s", p.index().JSON(), a.log)
+	}
+}
+
+// TestSparseWhereOthersCollect: an index may lack manifests, but none that lost its
+// entry a moment ago, and nothing else.
+func TestSparseWhereOthersCollect(t *testing.T) {
+	p := sharing(t)
+	none, index, all := p.open(), p.openSparse(registry.SparseIndex), p.openSparse(registry.SparseAll)
+	m := index.image("m")
+	index.blob(string(m)) // without an entry, as gc leaves it for a while
+	for name, c := range map[string]struct {
+		child string
+		want  [3]bool // that none, index, and all accept an index of it
+	}{
+		"never there":         {descriptor(oci.MediaTypeManifest, oci.SHA256.FromString("never"), 5), [3]bool{false, true, true}},
+		"lost its entry":      {descriptor(oci.MediaTypeManifest, oci.SHA256.FromBytes(m), len(m)), [3]bool{false, false, false}},
+		"no manifest, absent": {descriptor("application/x", oci.SHA256.FromString("never"), 5), [3]bool{false, false, true}},
+		"no manifest":         {descriptor("application/x", oci.SHA256.FromBytes(m), len(m)), [3]bool{true, true, true}},
+	} {
+		for i, f := range []*fixture{none, index, all} {
+			err := tryPush(f, []byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, oci.MediaTypeIndex, c.child)), "v1")
+			if err != nil && !errors.Is(err, oci.ErrManifestBlobUnknown) {
+				t.Fatal(err)
+			}
+			same(t, fmt.Sprintf("%s, accepted by %d", name, i), err == nil, c.want[i])
+		}
 	}
 }

@@ -58,6 +58,9 @@ func (m *marker) mark(ctx context.Context, index *oci.Index) error {
 		if e.Digest == "" {
 			return fmt.Errorf("%w: an entry of the index has no digest that can be verified", errOpaque)
 		}
+		if b := m.blobs.find(e.Digest); b != nil {
+			b.entry = m.shared
+		}
 		if m.seen(e.Digest) {
 			continue
 		}
@@ -163,9 +166,6 @@ func (m *marker) drain(ctx context.Context) error {
 // look finds what a manifest names. What is not there names nothing; neither
 // does content of another media type that is no JSON object.
 func (m *marker) look(ctx context.Context, d oci.Descriptor) error {
-	if m.buffer.Reset(); m.buffer.Cap() > 1<<20 {
-		m.buffer = bytes.Buffer{}
-	}
 	manifest := oci.IsManifestType(d.MediaType)
 	there, err := m.read(ctx, d.Digest, manifest)
 	if err == nil && !there {
@@ -200,6 +200,9 @@ func (m *marker) look(ctx context.Context, d oci.Descriptor) error {
 // read reads a manifest into the buffer. One that may be, but need not be, is
 // not there where it is too large.
 func (m *marker) read(ctx context.Context, d oci.Digest, manifest bool) (there bool, err error) {
+	if m.buffer.Reset(); m.buffer.Cap() > 1<<20 {
+		m.buffer = bytes.Buffer{}
+	}
 	content, err := m.c.opts.Store.OpenBlob(ctx, m.repo, d, 0)
 	if errors.Is(err, oci.ErrBlobUnknown) {
 		return false, nil

@@ -132,6 +132,50 @@ func (m *marker) orphaned(d oci.Digest) bool {
 	return m.c.now().Sub(since) >= m.c.opts.Delay
 }
 
+// A client may have been told by another process that a manifest is there, as the
+// last thing before it goes, and push an index next that names it. Where indexes
+// may name what is not there, nobody could see that something is missing. So the
+// content stays for the delay when its entry goes: what is there and has no entry
+// is to be pushed again (Registry.PushManifest). For this the content is dated
+// anew before, and no sweep deletes what was an entry when it began, or since.
+
+// preserve dates the content of manifests anew that are about to go from the
+// index, unless it did lately. That takes long where they are many, so it is no
+// part of a turn: the index of a repository that is in use would be another one
+// by then, each time.
+func (s *sweep) preserve(ctx context.Context, manifests []oci.Digest) error {
+	if !s.shared {
+		return nil
+	}
+	for _, d := range manifests {
+		if s.isPreserved(d) {
+			continue
+		}
+		at := s.now()
+		there, err := s.marker.read(ctx, d, true)
+		if there {
+			err = s.opts.Store.PutBlob(ctx, s.repo, d, s.marker.buffer.Bytes())
+		}
+		// Who has no space left for it needs the space, and pushes nothing. And
+		// nobody was told of what is damaged.
+		if err != nil && !errors.Is(err, oci.ErrStorageFull) && !errors.Is(err, errOpaque) {
+			return err
+		}
+		s.preserved[d] = at
+		if err := s.Step(ctx, int64(s.marker.buffer.Len())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isPreserved tells whether a manifest's content was dated anew so lately that it
+// stays for most of the delay.
+func (s *sweep) isPreserved(d oci.Digest) bool {
+	at, ok := s.preserved[d]
+	return ok && s.now().Sub(at) < max(s.opts.Delay/4, time.Minute)
+}
+
 // keepOrphans remembers the orphans of a repository that was looked through.
 func (c *Collector) keepOrphans(repo oci.Repo, found orphans) {
 	c.orphanCount -= len(c.orphans[repo])

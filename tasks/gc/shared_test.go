@@ -92,6 +92,7 @@ func TestSharedOrphans(t *testing.T) {
 	same(t, "collected", b.run(), "blob config old, blob layer old, manifest "+short(digest(old)))
 	a.push("v2", a.image("new")) // it is known there
 	r.clock.advance(3 * delay)
+	same(t, "collected with the delay", b.run(), "blob "+short(digest(old)))
 	a.ok(a.DeleteManifest(a.ctx(), repo, oci.Reference{Tag: "v2"}))
 	a.ok(a.DeleteManifest(a.ctx(), repo, oci.Reference{Tag: "v1"}))
 	same(t, "collected at once", b.run(), "")
@@ -248,4 +249,139 @@ func TestSharedManifestComesAgain(t *testing.T) {
 	_, err := b.gc.Run(b.ctx(), nil, gc.Request{})
 	b.ok(err)
 	a.whole(image)
+}
+
+// TestSharedChildGoes: an index of a manifest that a client was told of by another
+// process, as the last thing before it was collected, is not accepted without it,
+// also where indexes may name what is not there.
+func TestSharedChildGoes(t *testing.T) {
+	for name, tell := range map[string]func(*world, []byte){
+		"it is pushed again": func(a *world, m []byte) { a.push("", m) },
+		"it is asked for": func(a *world, m []byte) {
+			_, err := a.Manifest(a.ctx(), repo, oci.Reference{Digest: digest(m)})
+			a.ok(err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := sharing(t)
+			a, b, c := r.open(r.clock.Now, nil), r.open(r.clock.Now, nil), r.open(r.clock.Now, nil)
+			child := a.image("child")
+			a.push("", child)
+			r.clock.advance(3 * delay)
+			same(t, "seen", b.run(), "")
+			r.clock.advance(2 * delay)
+			b.store.Next("SwapIndex", func() { tell(a, child) })
+			same(t, "collected", b.run(), "blob config child, blob layer child, manifest "+short(digest(child)))
+			r.clock.advance(delay - time.Second)
+			for _, p := range []*world{b, c} { // and what others see that collect later
+				same(t, "collected before the delay", p.run(), "")
+			}
+			whole := index(child)
+			for _, p := range []*world{a, c} {
+				if err := p.tryPush("v1", whole); !errors.Is(err, oci.ErrManifestBlobUnknown) {
+					t.Fatalf("the push without it: %v", err)
+				}
+			}
+			if err := c.tryPush("", child); !errors.Is(err, oci.ErrManifestBlobUnknown) {
+				t.Fatalf("the push of the child without its blobs: %v", err)
+			}
+			c.push("", c.image("child"))
+			a.push("v1", whole)
+			r.clock.advance(3 * delay)
+			same(t, "collected", b.run()+c.run(), "")
+			a.whole(whole)
+			a.whole(child)
+		})
+	}
+}
+
+// TestSharedChildGone: when the delay has passed an index may lack the manifest,
+// as it may one that never was there.
+func TestSharedChildGone(t *testing.T) {
+	r := sharing(t)
+	a, b := r.open(r.clock.Now, nil), r.open(r.clock.Now, nil)
+	child := a.image("child")
+	a.push("", child)
+	for range 4 {
+		r.clock.advance(2 * delay)
+		b.run()
+	}
+	same(t, "there", fmt.Sprint(r.memory.StatBlob(a.ctx(), repo, digest(child))), fmt.Sprint(oci.BlobInfo{}, oci.ErrBlobUnknown))
+	a.push("v1", index(child, manifest("never")))
+}
+
+// TestSharedStaleList: a collector that has listed the blobs before another one
+// took a manifest from the index leaves its content alone.
+func TestSharedStaleList(t *testing.T) {
+	r := sharing(t)
+	a := r.open(r.clock.Now, nil)
+	b := r.open(r.clock.Now, func(p *ocitest.Replica) oci.Store { return timeless{p} }) // without a lease
+	c := r.open(r.clock.Now, func(p *ocitest.Replica) oci.Store { return timeless{p} })
+	child := a.image("child")
+	a.push("", child)
+	r.clock.advance(3 * delay)
+	same(t, "seen", b.run()+c.run(), "")
+	r.clock.advance(2 * delay)
+	c.store.Next("OpenBlob", func() { // as it is about to take the manifest from the index, too
+		same(t, "collected", b.run(), "blob config child, blob layer child, manifest "+short(digest(child)))
+	})
+	_, err := c.gc.Run(c.ctx(), nil, gc.Request{})
+	c.ok(err)
+	if err := a.tryPush("v1", index(child)); !errors.Is(err, oci.ErrManifestBlobUnknown) {
+		t.Fatalf("the push without it: %v", err)
+	}
+}
+
+// TestSharedFull: where the store has no space left, manifests go all the same.
+func TestSharedFull(t *testing.T) {
+	r := sharing(t)
+	a, b := r.open(r.clock.Now, nil), r.open(r.clock.Now, nil)
+	a.push("", a.image("m"))
+	r.clock.advance(3 * delay)
+	same(t, "seen", b.run(), "")
+	r.clock.advance(2 * delay)
+	b.store.Decide(func(method string) (ocitest.When, error) {
+		if method == "PutBlob" {
+			return ocitest.Before, oci.ErrStorageFull
+		}
+		return ocitest.Never, nil
+	})
+	same(t, "collected", b.run(), "blob config m, blob layer m, manifest "+short(digest(manifest("m"))))
+	same(t, "collected next", b.run(), "blob "+short(digest(manifest("m"))))
+}
+
+// TestSharedBusy: what goes from the index goes from one that changes all the time,
+// too, however long the preparations take.
+func TestSharedBusy(t *testing.T) {
+	r := sharing(t)
+	a, b := r.open(r.clock.Now, nil), r.open(r.clock.Now, nil)
+	var want []string
+	for i := range 10 {
+		child := a.image(fmt.Sprint("m", i))
+		a.push("", child)
+		want = append(want, "manifest "+short(digest(child)))
+	}
+	moved := [][]byte{a.image("one"), a.image("two")}
+	a.push("one", moved[0])
+	a.push("two", moved[1])
+	r.clock.advance(3 * delay)
+	same(t, "seen", b.run(), "")
+	r.clock.advance(2 * delay)
+	changes := 0
+	b.store.Around(func(method string) {
+		if method == "PutBlob" {
+			changes++
+			a.push("v1", moved[changes%2])
+			r.clock.advance(2 * time.Minute) // and once more after the call
+		}
+	})
+	went := b.run()
+	for _, one := range want {
+		if !strings.Contains(went, one) {
+			t.Errorf("%s is left; collected are %s", one, went)
+		}
+	}
+	if changes > 100 {
+		t.Errorf("the content of 10 manifests was stored %d times", changes/2)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"berth/oci"
@@ -19,9 +20,11 @@ type sweep struct {
 	marker  *marker
 	changed time.Time // when it last did, as the sweep began; zero: not known
 	removed map[oci.Digest]bool
-	left    int64 // blobs that stay
-	spared  bool  // something was left that may go later
-	told    error // of Request.Each
+	// preserved are manifests whose content was dated anew, and when; where shared.
+	preserved map[oci.Digest]time.Time
+	left      int64 // blobs that stay
+	spared    bool  // something was left that may go later
+	told      error // of Request.Each
 }
 
 // How much one turn among the edits of a repository does: pushes wait for it.
@@ -42,7 +45,7 @@ func (s *sweep) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.version, s.removed = version, map[oci.Digest]bool{}
+	s.version, s.removed, s.preserved = version, map[oci.Digest]bool{}, map[oci.Digest]time.Time{}
 	s.look(ctx)
 	if seen, ok := s.clean[s.repo]; ok && !s.changed.IsZero() && seen == (sight{version, s.changed}) {
 		s.report.Unchanged++
@@ -167,10 +170,12 @@ func (s *sweep) manifests(ctx context.Context) error {
 		return nil
 	}
 	for {
+		if err := s.preserve(ctx, s.unheld(false)); err != nil {
+			return err
+		}
 		more := false
 		err := s.turn(ctx, func() error {
-			all := s.marker.unheld()
-			some := all[:min(len(all), manifestsPerTurn)]
+			some := s.unheld(true)
 			if len(some) == 0 {
 				return nil
 			}
@@ -196,11 +201,21 @@ func (s *sweep) manifests(ctx context.Context) error {
 	}
 }
 
+// unheld are manifests that nothing holds, as many as one turn takes; with ready
+// only those that may go from the index now.
+func (s *sweep) unheld(ready bool) []oci.Digest {
+	all := s.marker.unheld()
+	if s.shared && ready {
+		all = slices.DeleteFunc(all, func(d oci.Digest) bool { return !s.isPreserved(d) })
+	}
+	return all[:min(len(all), manifestsPerTurn)]
+}
+
 // unindexed notes that a manifest went from the index. One whose content is
-// here is told when that goes.
+// here is told when that goes, unless that stays for a while.
 func (s *sweep) unindexed(d oci.Digest) error {
 	s.removed[d] = true
-	if s.marker.blobs.find(d) != nil {
+	if s.marker.blobs.find(d) != nil && !s.shared {
 		return nil
 	}
 	return s.tellOf(d, Manifest, 0)
@@ -224,7 +239,7 @@ func (s *sweep) blobs(ctx context.Context) error {
 		case b.used:
 			s.left++
 			continue
-		case !b.old:
+		case !b.old || b.entry:
 			s.left, s.spared = s.left+1, true
 			continue
 		}
@@ -243,7 +258,7 @@ func (s *sweep) delete(ctx context.Context, batch []*blob) error {
 	err := s.turn(ctx, func() error {
 		digests := make([]oci.Digest, 0, len(batch))
 		for _, b := range batch {
-			if !b.used && b.size >= 0 {
+			if !b.used && !b.entry && b.size >= 0 {
 				digests = append(digests, b.digest())
 			}
 		}

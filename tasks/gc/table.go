@@ -18,6 +18,7 @@ type blob struct {
 	old   bool // its age allows that it goes
 	used  bool // something reachable names it
 	read  bool // it was looked into, or is about to be, for what it names
+	entry bool // the index has had it since the sweep began, where others write to that
 }
 
 // table has the blobs of a repository, in the order of their sums.

@@ -44,7 +44,7 @@ func (m *member) born() *process {
 			time.Sleep(m.upTo(20 * time.Second))
 		}
 	})
-	p.reg = registry.New(p.store, registry.Options{Remember: delay, Now: p.clock, Sparse: registry.SparseNone})
+	p.reg = registry.New(p.store, registry.Options{Remember: delay, Now: p.clock, Sparse: m.sparse})
 	return p
 }
 

@@ -31,6 +31,7 @@ type pusher struct {
 	rng  *rand.Rand
 	repo oci.Repo
 	tags []*owned
+	told time.Time // when it was first told of a manifest of the index that it pushes; zero: none
 }
 
 // owned is a tag as its owner knows it.
@@ -145,6 +146,7 @@ func (p *pusher) own(n int) []byte { return []byte(fmt.Sprintf("own %s %d", p.ta
 func (p *pusher) push(o *owned) {
 	name := fmt.Sprintf("%s %d", o.tag, o.tried)
 	for range 200 {
+		p.told = time.Time{}
 		content, err := p.image(name, o.tried)
 		if err == nil && p.rng.IntN(4) == 0 {
 			content, err = p.index(content, o.tried)
@@ -154,6 +156,8 @@ func (p *pusher) push(o *owned) {
 			err = p.manifest(oci.Reference{Tag: o.tag}, content)
 		}
 		switch {
+		case err == nil && p.tooLate():
+			p.repeated.Add(1)
 		case err == nil:
 			o.may = []oci.Digest{oci.SHA256.FromBytes(content)}
 			o.done.Store(o.tried)
@@ -167,6 +171,12 @@ func (p *pusher) push(o *owned) {
 		}
 	}
 	p.t.Errorf("push %s: it never succeeds", name)
+}
+
+// tooLate tells whether an index was pushed so long after its manifests that they
+// may have gone, and so that nobody need have noticed.
+func (p *pusher) tooLate() bool {
+	return p.sparse != registry.SparseNone && !p.told.IsZero() && time.Since(p.told) > delay*7/10
 }
 
 func (p *pusher) manifest(ref oci.Reference, content []byte) error {
@@ -245,6 +255,7 @@ func (p *pusher) index(content []byte, n int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.told = time.Now()
 	var described []string
 	for _, child := range [][]byte{content, other} {
 		d := oci.SHA256.FromBytes(child)

@@ -29,6 +29,7 @@ type fleet struct {
 	calm    atomic.Bool // nothing fails any more
 	running sync.WaitGroup
 	stop    context.CancelFunc
+	sparse  registry.Sparse // whether indexes may lack manifests
 
 	mu     sync.Mutex // guards rng and moment
 	rng    *rand.Rand
@@ -51,6 +52,9 @@ var (
 
 func newFleet(t *testing.T, seed uint64) *fleet {
 	f := &fleet{t: t, memory: ocitest.NewMemory(), rng: rand.New(rand.NewPCG(seed, 2)), moment: make(chan struct{})}
+	if f.sparse = registry.SparseNone; seed%2 == 0 {
+		f.sparse = registry.SparseIndex
+	}
 	f.memory.Deleting = f.deleting
 	f.memory.ByContent = true
 	ctx, stop := context.WithCancel(context.Background())
