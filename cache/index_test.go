@@ -195,6 +195,21 @@ func TestClosesWhenIdleAndOpensAgain(t *testing.T) {
 	}
 }
 
+// TestAUserKeepsItOpen: who comes just before it is closed for want of use still
+// has it, and who comes after that waits.
+func TestAUserKeepsItOpen(t *testing.T) {
+	w := &writer{Index: New(Options{Dir: t.TempDir()})}
+	w.stage = ready
+	leave := w.hold()
+	if w.retire() || w.stage != ready {
+		t.Error("it is closed while somebody uses it")
+	}
+	leave()
+	if !w.retire() || w.stage != closed {
+		t.Error("it stays open though nobody uses it")
+	}
+}
+
 func TestASecondOneIsRefused(t *testing.T) {
 	ctx, dir := context.Background(), t.TempDir()
 	var log lines
@@ -305,11 +320,12 @@ func TestTooLittleSpace(t *testing.T) {
 func TestConcurrentUse(t *testing.T) {
 	ctx := context.Background()
 	x, _ := start(t, Options{Dir: t.TempDir(), Idle: time.Millisecond})
+	const users = 8
 	var wg sync.WaitGroup
-	for g := range 8 {
+	for g := range users {
 		wg.Go(func() {
 			repo := oci.Repo(fmt.Sprint("repo", g))
-			for i := range 300 {
+			for i := range queueLimit / 2 / users { // so that all notes have room in the queue
 				d := dig(i % 50)
 				if err := x.Add(ctx, d, repo); err != nil {
 					t.Errorf("Add: %v", err)
@@ -318,7 +334,9 @@ func TestConcurrentUse(t *testing.T) {
 				if err != nil || !slices.Contains(got, repo) {
 					t.Errorf("Holders after Add: %v, %v", got, err)
 				}
-				check(t, x.Remove(ctx, d, repo))
+				if err := x.Remove(ctx, d, repo); err != nil {
+					t.Errorf("Remove: %v", err)
+				}
 				if got, err := x.Holders(ctx, d, 0); err != nil || slices.Contains(got, repo) {
 					t.Errorf("Holders after Remove: %v, %v", got, err)
 				}

@@ -127,10 +127,25 @@ func (w *writer) rest() time.Duration {
 		return min(left, w.tidy())
 	case w.opt.Free() < w.opt.Floor:
 		return w.opt.Idle // to close it needs space
+	case !w.retire():
+		return 0
 	}
 	w.close()
 	w.strikes = 0
 	return forever
+}
+
+// retire says that the index is closed, unless somebody has come who uses it: who
+// comes from then on waits until it is open again.
+func (w *writer) retire() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.users > 0 || !w.queue.empty() {
+		return false
+	}
+	w.stage = closed
+	w.tell()
+	return true
 }
 
 // tidy gives back the memory that Badger used while it built tables, once it has
