@@ -307,18 +307,23 @@ const dawn = 1577836800 // 2020-01-01
 // remembers what came lately, a time from before the clock was set tells
 // nothing.
 func (c *Collector) old(at time.Time) bool {
-	now := c.present()
 	if c.opts.Offline && at.Unix() < dawn {
 		return false
 	}
-	return !at.After(now) && now.Sub(at) >= c.opts.Delay+c.dating.unsure
+	return c.oldBy(at, c.opts.Delay)
+}
+
+// oldBy tells whether something that came at a time is older than that.
+func (c *Collector) oldBy(at time.Time, age time.Duration) bool {
+	now := c.present()
+	return !at.After(now) && now.Sub(at) >= age+c.dating.unsure
 }
 
 // uploads ends the upload sessions that nobody uses.
 func (r *round) uploads(ctx context.Context) error {
 	var stale []oci.UploadInfo
 	err := r.opts.Store.WalkUploads(ctx, func(u oci.UploadInfo) error {
-		if r.old(u.Modified) && len(stale) < 10_000 { // others are for the next round
+		if r.unused(u) && len(stale) < 10_000 { // others are for the next round
 			stale = append(stale, u)
 		} else {
 			r.receiving[u.Repo] = true

@@ -24,10 +24,22 @@ const (
 	// clocksDiffer is how much older than the delay something has to be where
 	// it is not known what the clock shows that dates it.
 	clocksDiffer = 15 * time.Minute
+	// leastUnused is for how long at least nobody has used a session that is
+	// ended: while a body comes at another process, the store may show a sign of
+	// that each minute only.
+	leastUnused = 5 * time.Minute
 	// mostOrphans bounds how many manifests are remembered: about 200 bytes
 	// each.
 	mostOrphans = 20_000
 )
+
+// unused tells whether nobody has used a session for so long that it is ended.
+func (r *round) unused(u oci.UploadInfo) bool {
+	if r.isShared(u.Repo) && !r.oldBy(u.Modified, leastUnused) {
+		return false
+	}
+	return r.old(u.Modified)
+}
 
 // errLost: another process may collect by now.
 var errLost = errors.New("the lease was lost")

@@ -385,3 +385,20 @@ func TestSharedBusy(t *testing.T) {
 		t.Errorf("the content of 10 manifests was stored %d times", changes/2)
 	}
 }
+
+// TestSharedSession: with the shortest delay, too, no session is ended to which
+// another process may be writing.
+func TestSharedSession(t *testing.T) {
+	for _, offline := range []bool{false, true} {
+		r := sharing(t)
+		a, b := r.open(r.clock.Now, nil), r.open(r.clock.Now, nil)
+		b.opts.Delay, b.opts.Offline = 0, offline
+		b.gc = gc.New(b.opts)
+		_, err := a.StartUpload(a.ctx(), repo, oci.SHA256)
+		a.ok(err)
+		r.clock.advance(2 * time.Minute)
+		same(t, "ended while it may be used", b.run(), "")
+		r.clock.advance(3 * time.Minute)
+		same(t, "ended", b.run(), "upload "+string(repo))
+	}
+}
