@@ -39,6 +39,7 @@ type Proxy struct {
 
 	target string // host:port
 	client *http.Transport
+	watch  func(*http.Request) func(status int)
 
 	mu   sync.Mutex // guards all below
 	rand *rand.Rand
@@ -82,6 +83,11 @@ func Start(t testing.TB, target string, seed uint64) *Proxy {
 	})
 	return p
 }
+
+// Watch has f called with each request before it is forwarded, and what f returns,
+// unless it is nil, with the status of the answer. It is called before there is
+// any request.
+func (p *Proxy) Watch(f func(*http.Request) func(status int)) { p.watch = f }
 
 // SetRate sets the share of requests, from 0 to 1, that a fault strikes, and
 // which faults there are from now on: all where none is given.
@@ -207,7 +213,15 @@ func (p *Proxy) forward(r *http.Request, always bool) (*http.Response, error) {
 	if r.ContentLength == 0 {
 		out.Body = nil
 	}
-	return p.client.RoundTrip(out)
+	var answered func(status int)
+	if p.watch != nil {
+		answered = p.watch(r)
+	}
+	answer, err := p.client.RoundTrip(out)
+	if err == nil && answered != nil {
+		answered(answer.StatusCode)
+	}
+	return answer, err
 }
 
 // cut forwards half of a request's body, and nothing where it has none.

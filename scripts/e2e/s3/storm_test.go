@@ -85,6 +85,7 @@ func newStorm(t *testing.T, w weather) *storm {
 		t.Fatal("several servers cannot share a bucket of a gateway that tears reads: TMPDIR has to be on a file system with extended attributes")
 	}
 	s.proxy = faults.Start(t, s.gateway.URL, w.Seed)
+	s.proxy.Watch(s.announced)
 	through := *s.gateway
 	through.URL = s.proxy.URL
 	for range stormServers {
