@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"berth/oci"
@@ -27,9 +29,9 @@ type listed struct {
 // asking is how many requests a walk has under way.
 const asking = 8
 
-// WalkBlobs is oci.Blobs.WalkBlobs: two lists, and a HEAD for each reference
-// whose size is not known yet, a few of them at a time. A page of the lists is
-// in memory, and no more.
+// WalkBlobs is oci.Blobs.WalkBlobs: two lists, and for references whose size is not
+// known yet, lists of shared content and a HEAD for each that these do not tell of,
+// a few of them at a time. Pages of the lists are in memory, and no more.
 func (s *Store) WalkBlobs(ctx context.Context, repo oci.Repo, fn func(oci.Digest, oci.BlobInfo) error) error {
 	return s.walkBlobs(ctx, repo, func(page []listed) error {
 		if err := s.describe(ctx, repo, page); err != nil {
@@ -97,29 +99,76 @@ func (s *Store) walkBlobs(ctx context.Context, repo oci.Repo, fn func([]listed) 
 }
 
 // describe finds out what a list does not tell: what has no bytes may be a
-// reference, or stand for content elsewhere.
+// reference, or stand for content elsewhere. all are of one algorithm.
 func (s *Store) describe(ctx context.Context, repo oci.Repo, all []listed) error {
-	return parallel(ctx, asking, len(all), func(ctx context.Context, i int) error {
+	unknown := map[oci.Digest]*listed{}
+	for i := range all {
 		b := &all[i]
 		if !b.foreign {
-			return nil
+			continue
 		}
 		if h, ok := s.refs.get(blobID{repo, b.digest}); ok && h.etag == b.etag && h.modified.Equal(b.modified.Truncate(time.Second)) {
 			b.holding = h
-			return nil
+			continue
 		}
-		h, err := s.look(ctx, repo, b.digest)
-		if err == nil && h.foreign {
-			var at place
-			at, err = s.locate(ctx, b.digest)
-			h.size = at.size
-		}
-		b.holding, b.gone = h, errors.Is(err, oci.ErrBlobUnknown)
-		if b.gone {
-			return nil
-		}
+		unknown[b.digest] = b
+	}
+	if err := s.describeShared(ctx, unknown); err != nil {
 		return err
+	}
+	rest := slices.Collect(maps.Values(unknown))
+	return parallel(ctx, asking, len(rest), func(ctx context.Context, i int) error {
+		return s.describeOne(ctx, repo, rest[i])
 	})
+}
+
+// headsPerList is how many HEADs are worth a list, which costs more.
+const headsPerList = 16
+
+// describeShared is describe by lists of shared content, as far as they take fewer
+// requests: whatever has no bytes stands for the content of its digest, and how
+// much that has does not change. It takes out of unknown what it has found.
+func (s *Store) describeShared(ctx context.Context, unknown map[oci.Digest]*listed) error {
+	if len(unknown) < headsPerList {
+		return nil
+	}
+	digests := slices.Sorted(maps.Keys(unknown))
+	first, last := s.keys.content(digests[0]), s.keys.content(digests[len(digests)-1])
+	dir := first[:len(first)-len(digests[0].Encoded())]
+	o := s3lite.ListOptions{Prefix: dir, StartAfter: first[:len(first)-1]}
+	for range len(unknown) / headsPerList {
+		page, err := s.client.ListObjects(ctx, o)
+		if err != nil {
+			return asStored(err)
+		}
+		for _, object := range page.Objects {
+			d, ok := parseDigest(object.Key, s.keys.contents())
+			if b := unknown[d]; ok && b != nil && object.Size > 0 {
+				b.size, b.shared, b.foreign = object.Size, true, false
+				delete(unknown, d)
+			}
+		}
+		o.Token = page.Next
+		if n := len(page.Objects); o.Token == "" || n > 0 && page.Objects[n-1].Key >= last {
+			return nil
+		}
+	}
+	return nil
+}
+
+// describeOne is describe by a HEAD.
+func (s *Store) describeOne(ctx context.Context, repo oci.Repo, b *listed) error {
+	h, err := s.look(ctx, repo, b.digest)
+	if err == nil && h.foreign {
+		var at place
+		at, err = s.locate(ctx, b.digest)
+		h.size = at.size
+	}
+	b.holding, b.gone = h, errors.Is(err, oci.ErrBlobUnknown)
+	if b.gone {
+		return nil
+	}
+	return err
 }
 
 // BlobsChanged is oci.Changes.BlobsChanged: two lists and a HEAD. What comes

@@ -2,6 +2,7 @@ package store
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,5 +77,45 @@ func TestBlobsChanged(t *testing.T) {
 			t.Errorf("%s: changed at %v, and without a change at %v", step.what, at, again)
 		}
 		last = at
+	}
+}
+
+// TestWalkManyReferences: how large references are lists of shared content tell
+// where that takes fewer requests, and HEADs where there is too much of it.
+func TestWalkManyReferences(t *testing.T) {
+	const refs = 2*headsPerList + 3
+	for page, heads := range map[int]int{0: 0, refs - headsPerList + 1: headsPerList - 1} {
+		b := newBucket(t, s3test.Options{PageSize: page})
+		s := b.replica()
+		want := map[oci.Digest]int64{}
+		for i := range refs {
+			content := noise(uint32(i), smallBlob+1+i)
+			want[push(t, s, "a", content)] = int64(len(content))
+		}
+		cold := b.replica()
+		b.Reset()
+		sizes := map[oci.Digest]int64{}
+		ok(t, cold.WalkBlobs(t.Context(), "a", func(d oci.Digest, info oci.BlobInfo) error {
+			if sizes[d] = info.Size; info.Copy == 0 {
+				t.Errorf("%s seems to be the repository's alone", d)
+			}
+			return nil
+		}))
+		if !maps.Equal(sizes, want) {
+			t.Errorf("pages of %d: the sizes are %v, want %v", page, sizes, want)
+		}
+		if got := b.Count("HeadObject"); got != heads {
+			t.Errorf("pages of %d: %d HEADs, want %d", page, got, heads)
+		}
+		// Where its content is gone, nobody tells its size but the reference.
+		b.Delete("root/dir/.berth/content/sha256/" + slices.Sorted(maps.Keys(want))[0].Encoded())
+		clear(sizes)
+		ok(t, b.replica().WalkBlobs(t.Context(), "a", func(d oci.Digest, info oci.BlobInfo) error {
+			sizes[d] = info.Size
+			return nil
+		}))
+		if !maps.Equal(sizes, want) {
+			t.Errorf("without content the sizes are %v, want %v", sizes, want)
+		}
 	}
 }
