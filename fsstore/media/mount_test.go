@@ -19,23 +19,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stick makes an ext4 image with a label that fill fills, for loop mounts. To
-// mount needs root.
+// stick makes an ext4 image with a label and what fill writes, for loop mounts. To
+// mount needs root. The image was not mounted before: a process
+// that was given a copy of all mounts meanwhile would still hold it then, and
+// nobody could mount it in another way.
 func stick(t *testing.T, label string, fill func(dir string)) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root may mount")
 	}
-	image := filepath.Join(t.TempDir(), "image")
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
 	archivetest.WriteFile(t, image, nil)
 	if err := os.Truncate(image, 48<<20); err != nil {
 		t.Fatal(err)
 	}
-	command(t, "mkfs.ext4", "-q", "-L", label, image)
-	dir := t.TempDir()
-	mount(t, image, dir, "rw")
 	fill(dir)
-	command(t, "umount", dir)
+	command(t, "mkfs.ext4", "-q", "-L", label, "-d", dir, image)
 	return image
 }
 
@@ -78,13 +77,13 @@ func mkdir(t *testing.T, path string) string {
 
 func TestMountAndUnmount(t *testing.T) {
 	large := strings.Repeat("0123456789abcdef", 1<<20) // 16 MiB
-	image := stick(t, "My Images", func(dir string) {
-		writeLayout(t, filepath.Join(dir, "app"), large)
-		archivetest.WriteFile(t, filepath.Join(dir, "tool.tar"), archiveOf(t, "tool"))
-	})
 	b := start(t, Options{})
 	point := mkdir(t, filepath.Join(b.dir, "user", "some where"))
 	for _, options := range []string{"ro", "rw"} {
+		image := stick(t, "My Images", func(dir string) {
+			writeLayout(t, filepath.Join(dir, "app"), large)
+			archivetest.WriteFile(t, filepath.Join(dir, "tool.tar"), archiveOf(t, "tool"))
+		})
 		mount(t, image, point, options)
 		b.wait("usb/my-images/app usb/my-images/tool")
 		// One pull is paused, one reads all the time.
