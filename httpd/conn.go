@@ -150,6 +150,7 @@ func (c *conn) sendCopy(from *io.LimitedReader) (sent int64, err error) {
 // sendFile is one call of sendfile(2), seen from here.
 func (c *conn) sendFile(from *io.LimitedReader) (sent int64, err error) {
 	for {
+		left := from.N
 		c.out.waiting.Store(true)
 		n, err := c.tcp.ReadFrom(from)
 		c.out.waiting.Store(false)
@@ -158,7 +159,24 @@ func (c *conn) sendFile(from *io.LimitedReader) (sent int64, err error) {
 		if err == nil || !c.goOnWriting(err) {
 			return sent, err
 		}
+		if err := unread(from, left-n); err != nil {
+			return sent, err
+		}
 	}
+}
+
+// unread goes back in a file to where so many bytes were left to send. A call that
+// begins when the deadline has passed already, since the one that the sweeper saw
+// had just ended, is none of sendfile(2): package net reads a part of the file
+// itself then, cannot write it, and forgets it.
+func unread(from *io.LimitedReader, left int64) error {
+	back := left - from.N
+	if back == 0 {
+		return nil
+	}
+	from.N = left
+	_, err := from.R.(io.Seeker).Seek(-back, io.SeekCurrent)
+	return err
 }
 
 // goOnWriting decides, once a blocked write was woken, whether it is over.

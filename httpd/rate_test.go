@@ -1,9 +1,13 @@
 package httpd
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -176,4 +180,52 @@ func TestDownloadThatHangs(t *testing.T) {
 	}
 	eventually(t, "the file is closed", func() bool { return s.store.opened() == 0 })
 	eventually(t, "the connection is closed", func() bool { return s.server.conns.len() <= 1 })
+}
+
+// TestLateWake: a call that finds the deadline passed by which another one was to
+// be woken loses none of a file.
+func TestLateWake(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	raw, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := strings.Repeat("0123456789abcdef", 64<<10)
+	for i := range 64 { // no two parts are equal
+		content = content[:i<<14] + fmt.Sprintf("%08d", i) + content[i<<14+8:]
+	}
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	conns := newTracker(1, 0, time.Hour, time.Hour)
+	conns.slots <- struct{}{}
+	c := conns.add(raw, false)
+	raw.SetWriteDeadline(time.Now().Add(-time.Second))
+	sent := make(chan error, 1)
+	go func() {
+		n, err := c.ReadFrom(&io.LimitedReader{R: f, N: int64(len(content))})
+		if err == nil && n != int64(len(content)) {
+			err = fmt.Errorf("%d bytes were sent", n)
+		}
+		sent <- errors.Join(err, c.Close())
+	}()
+	got, err := io.ReadAll(client)
+	if err := errors.Join(err, <-sent); err != nil || string(got) != content {
+		t.Errorf("%d bytes came of %d, or other ones: %v", len(got), len(content), err)
+	}
 }
