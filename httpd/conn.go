@@ -59,6 +59,7 @@ type meter struct {
 	waiting atomic.Bool  // a call is blocked, or about to be
 	moved   atomic.Int64 // bytes since the last judgement
 	windows atomic.Int64 // judged
+	over    atomic.Bool  // a window has ended, and is to be judged
 	ticks   int          // of the sweeper, while waiting, since then
 }
 
@@ -206,8 +207,12 @@ func (c *conn) judge(now time.Time) {
 	}
 }
 
-// keepsUp is the judgement at a window's end.
+// keepsUp is the judgement at a window's end. A call that was woken for another
+// reason, as the sweeper took its connection for idle a moment too late, goes on.
 func (m *meter) keepsUp(leastBytes int64) bool {
+	if !m.over.Swap(false) {
+		return true
+	}
 	m.windows.Add(1)
 	return m.moved.Swap(0) >= leastBytes
 }
@@ -219,6 +224,7 @@ func (m *meter) due() bool {
 		return false
 	}
 	m.ticks = 0
+	m.over.Store(true)
 	return true
 }
 

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -182,9 +183,9 @@ func TestDownloadThatHangs(t *testing.T) {
 	eventually(t, "the connection is closed", func() bool { return s.server.conns.len() <= 1 })
 }
 
-// TestLateWake: a call that finds the deadline passed by which another one was to
-// be woken loses none of a file.
-func TestLateWake(t *testing.T) {
+// pair is a connection that no server has, and its client's side.
+func pair(t *testing.T, leastBytes int64) (*conn, net.Conn) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -194,17 +195,26 @@ func TestLateWake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	t.Cleanup(func() { client.Close() })
 	raw, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	content := strings.Repeat("0123456789abcdef", 64<<10)
-	for i := range 64 { // no two parts are equal
-		content = content[:i<<14] + fmt.Sprintf("%08d", i) + content[i<<14+8:]
+	t.Cleanup(func() { raw.Close() })
+	conns := newTracker(1, leastBytes, time.Hour, time.Hour)
+	conns.slots <- struct{}{}
+	return conns.add(raw, false), client
+}
+
+// TestLateWake: a call that finds the deadline passed by which another one was to
+// be woken loses none of a file.
+func TestLateWake(t *testing.T) {
+	var content []byte
+	for i := range 64 << 10 { // no two parts are equal
+		content = fmt.Appendf(content, "%015d\n", i)
 	}
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(path)
@@ -212,10 +222,8 @@ func TestLateWake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	conns := newTracker(1, 0, time.Hour, time.Hour)
-	conns.slots <- struct{}{}
-	c := conns.add(raw, false)
-	raw.SetWriteDeadline(time.Now().Add(-time.Second))
+	c, client := pair(t, 0)
+	c.raw.SetWriteDeadline(time.Now().Add(-time.Second))
 	sent := make(chan error, 1)
 	go func() {
 		n, err := c.ReadFrom(&io.LimitedReader{R: f, N: int64(len(content))})
@@ -225,7 +233,22 @@ func TestLateWake(t *testing.T) {
 		sent <- errors.Join(err, c.Close())
 	}()
 	got, err := io.ReadAll(client)
-	if err := errors.Join(err, <-sent); err != nil || string(got) != content {
+	if err := errors.Join(err, <-sent); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("%d bytes came of %d, or other ones: %v", len(got), len(content), err)
+	}
+}
+
+// TestWokenForAnotherReason: a body whose connection the sweeper has just taken
+// for idle is not judged by what came of it until then.
+func TestWokenForAnotherReason(t *testing.T) {
+	c, client := pair(t, 1<<20)
+	c.startTransfer()
+	c.raw.SetReadDeadline(time.Now().Add(-time.Second))
+	if _, err := io.WriteString(client, "body"); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "body" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
