@@ -13,7 +13,7 @@ import (
 )
 
 // clientTimeout bounds one run of a client.
-const clientTimeout = 5 * time.Minute
+const clientTimeout = 15 * time.Minute
 
 // Tool finds a client: first among those that install.sh built, then in PATH.
 func Tool(t testing.TB, name string) string {

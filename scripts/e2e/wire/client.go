@@ -20,7 +20,7 @@ type Client struct {
 }
 
 // requestTimeout bounds one request: blobs of gigabytes are pushed and pulled.
-const requestTimeout = 10 * time.Minute
+const requestTimeout = 20 * time.Minute
 
 // New makes a client of the registry at base, such as http://127.0.0.1:5000.
 func New(t testing.TB, base string) *Client {
