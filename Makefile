@@ -17,7 +17,7 @@ run: build
 build:
 	$(BUILD) -o bin/berth .
 
-# Without the optional features.
+# Without the optional features: S3, DynamoDB and the dedupe index.
 minimal:
 	$(BUILD) -tags minimal -o bin/berth-minimal .
 

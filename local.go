@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 
-	"berth/cache"
 	"berth/config"
 	"berth/fsstore"
 	"berth/tasks"
@@ -43,15 +41,6 @@ func openLocal(name string, root config.Root, log *slog.Logger, upkeep *upkeep) 
 	}
 	l.start()
 	return l, nil
-}
-
-// localIndex is the dedupe index in a root directory.
-func localIndex(root config.Root, log *slog.Logger, rebuild rebuildFunc) *cache.Index {
-	return cache.New(cache.Options{
-		Dir:     filepath.Join(root.RootDirectory, ".berth", "index"),
-		Log:     log,
-		Rebuild: rebuild,
-	})
 }
 
 func storeOptions(root config.Root, log *slog.Logger) fsstore.Options {

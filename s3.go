@@ -1,3 +1,5 @@
+//go:build !minimal
+
 package main
 
 import (
@@ -8,10 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
-	"berth/cache/dynamo"
 	"berth/config"
 	"berth/fsstore"
 	"berth/oci"
@@ -19,7 +19,6 @@ import (
 	"berth/s3lite"
 	"berth/s3lite/creds"
 	"berth/s3lite/store"
-	"berth/s3lite/wire"
 )
 
 // bucketRoot is a root whose repositories lie in a bucket, from openBucket to
@@ -186,61 +185,6 @@ func connect(s s3lite.Settings, log *slog.Logger) (*s3lite.Client, error) {
 func credentialSources(region string, log *slog.Logger) creds.Options {
 	home, _ := os.UserHomeDir() // without one, there are no shared files
 	return creds.Options{Home: home, Region: region, Log: log}
-}
-
-// newIndex makes the dedupe index of a root, nil where it is to have none.
-func newIndex(root config.Root, log *slog.Logger, rebuild rebuildFunc) (rootIndex, error) {
-	switch {
-	case !root.Dedupe:
-		return nil, nil
-	case root.RemoteCache && root.CacheDriver.Name == config.DynamoDB:
-		return newTable(root, log)
-	}
-	return localIndex(root, log, rebuild), nil
-}
-
-// newTable makes a dedupe index in a table of DynamoDB. It sends nothing.
-func newTable(root config.Root, log *slog.Logger) (*dynamo.Index, error) {
-	d := root.CacheDriver
-	var from *creds.Cache
-	if d.AccessKey != "" {
-		from = creds.NewCache(creds.Keys(d.AccessKey, d.SecretKey.Reveal(), d.SessionToken.Reveal()), nil, log)
-	} else {
-		var err error
-		if from, err = creds.Default(credentialSources(d.Region, log)); err != nil {
-			return nil, err
-		}
-	}
-	transport, err := wire.NewTransport(wire.TransportOptions{CAFile: os.Getenv("AWS_CA_BUNDLE")})
-	if err != nil {
-		return nil, err
-	}
-	return dynamo.New(dynamo.Options{
-		Endpoint: d.Endpoint, Region: d.Region, Table: d.Table(), Scope: scopeOf(root),
-		Credentials: from, RoundTripper: transport, Log: log,
-	})
-}
-
-// scopeOf tells the store of a root from any other that keeps its index in the
-// same table.
-func scopeOf(root config.Root) string {
-	if root.StorageDriver.IsSet() {
-		return whereIs(root)
-	}
-	path, err := filepath.Abs(root.RootDirectory)
-	if err != nil {
-		path = root.RootDirectory
-	}
-	host, _ := os.Hostname() // without a name, hints of others are tried in vain
-	return "file://" + host + path
-}
-
-// whereIs says where a root lies, for people.
-func whereIs(root config.Root) string {
-	if !root.StorageDriver.IsSet() {
-		return root.RootDirectory
-	}
-	return placeOf(root).String()
 }
 
 // owner names this process in the bucket's leases.

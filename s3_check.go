@@ -1,3 +1,5 @@
+//go:build !minimal
+
 package main
 
 import (
@@ -10,44 +12,10 @@ import (
 	"berth/s3lite"
 )
 
-// bucketPlace is where a root lies in a bucket.
-type bucketPlace struct {
-	endpoint string // without its scheme; "" for AWS
-	bucket   string
-	root     string // without slashes at its ends
-}
-
-func placeOf(root config.Root) bucketPlace {
-	d := root.StorageDriver
-	_, endpoint, found := strings.Cut(string(d.RegionEndpoint), "://")
-	if !found {
-		endpoint = string(d.RegionEndpoint)
-	}
-	return bucketPlace{strings.ToLower(strings.Trim(endpoint, "/")), string(d.Bucket), strings.Trim(string(d.RootDirectory), "/")}
-}
-
-func (p bucketPlace) String() string {
-	return strings.TrimSuffix("s3://"+p.bucket+"/"+p.root, "/")
-}
-
 // meets tells whether one of two places holds the other.
 func (p bucketPlace) meets(other bucketPlace) bool {
 	inside := func(a, b string) bool { return b == "" || a == b || strings.HasPrefix(a, b+"/") }
 	return p.endpoint == other.endpoint && p.bucket == other.bucket && (inside(p.root, other.root) || inside(other.root, p.root))
-}
-
-// keyedRoot is a root, and how its keys begin.
-type keyedRoot struct {
-	key string // with a dot at its end
-	config.Root
-}
-
-func allRoots(s config.Storage) []keyedRoot {
-	all := []keyedRoot{{"storage.", s.Root}}
-	for _, sub := range s.SubPaths {
-		all = append(all, keyedRoot{sub.Key(""), sub.Root})
-	}
-	return all
 }
 
 // checkDrivers finds what is wrong with the drivers of roots, and with roots in

@@ -27,6 +27,6 @@ func printVersion(args []string, stdout io.Writer) error {
 	if len(args) > 0 {
 		return usageError("berth version: takes no arguments; see berth help")
 	}
-	_, err := fmt.Fprintf(stdout, "berth %s %s %s/%s\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(stdout, "berth %s %s %s/%s%s\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH, variant)
 	return err
 }

@@ -49,6 +49,10 @@ for module in "${modules[@]}"; do
   echo "lint of module $(go list -m)"
   go vet ./...
   "$tools/staticcheck" ./...
+  if [ -e minimal.go ]; then # by another build tag there is other code
+    go vet -tags minimal .
+    "$tools/staticcheck" -tags minimal .
+  fi
   vulnerabilities
   popd >/dev/null
 done

@@ -14,6 +14,7 @@ var (
 	repository = sync.OnceValue(findRepository)
 	native     = sync.OnceValues(func() (string, error) { return build("berth", "") })
 	i386       = sync.OnceValues(func() (string, error) { return build("berth-386", "386") })
+	minimal    = sync.OnceValues(func() (string, error) { return build("berth-minimal", "", "-tags=minimal") })
 )
 
 // Binary is berth's binary, built from the tree that the tests lie in; or the
@@ -27,6 +28,9 @@ func Binary(t testing.TB) string {
 
 // Binary386 is berth built for 32-bit x86.
 func Binary386(t testing.TB) string { return built(t, i386) }
+
+// BinaryMinimal is berth built without what is optional.
+func BinaryMinimal(t testing.TB) string { return built(t, minimal) }
 
 func built(t testing.TB, get func() (string, error)) string {
 	t.Helper()
@@ -55,13 +59,13 @@ func findRepository() string {
 
 // build makes a binary below build/. Test packages run side by side and may
 // all do so: each writes a file of its own and renames it.
-func build(name, arch string) (string, error) {
+func build(name, arch string, flags ...string) (string, error) {
 	dir := filepath.Join(repository(), "build", "e2e")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	tmp := filepath.Join(dir, fmt.Sprintf("%s.%d", name, os.Getpid()))
-	cmd := exec.Command("go", "build", "-o", tmp, ".")
+	cmd := exec.Command("go", append(append([]string{"build", "-o", tmp}, flags...), ".")...)
 	cmd.Dir = repository()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false -trimpath")
 	if arch != "" {
