@@ -183,8 +183,10 @@ func (f *Faults) OpenBlob(ctx context.Context, repo oci.Repo, d oci.Digest, offs
 	return c, err
 }
 
-// PutBlob implements oci.Blobs.
+// PutBlob implements oci.Blobs. The caller may use the content for something else
+// afterwards, as a request that is late has its own.
 func (f *Faults) PutBlob(ctx context.Context, repo oci.Repo, d oci.Digest, content []byte) error {
+	content = bytes.Clone(content)
 	return f.send("PutBlob", func() error { return f.store.PutBlob(ctx, repo, d, content) })
 }
 
