@@ -37,15 +37,11 @@ func runDedupe(args []string, stdout, stderr io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
-	roots := []config.Root{cfg.Storage.Root}
-	for _, sub := range cfg.Storage.SubPaths {
-		roots = append(roots, sub.Root)
-	}
 	var failed []error
-	for _, root := range roots {
-		said, err := dedupeRoot(ctx, root, logs.log)
+	for _, root := range allRoots(cfg.Storage) {
+		said, err := dedupeRoot(ctx, root.Root, logs.log)
 		if said != "" {
-			fmt.Fprintf(stdout, "%s: %s\n", whereIs(root), said)
+			fmt.Fprintf(stdout, "%s: %s\n", whereIs(root.Root), said)
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("berth dedupe: %w", err))

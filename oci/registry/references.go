@@ -69,10 +69,12 @@ func (r *Registry) checkChildren(ctx context.Context, repo oci.Repo, s *state, c
 // child: another process can have told him of it and collected it since. Then
 // its content is here for a while (gc); but what is no manifest goes at once.
 func (r *Registry) mayNotLack(ctx context.Context, repo oci.Repo, child oci.Descriptor) (bool, error) {
-	if r.opts.Sparse == SparseNone || !r.isShared(repo) {
-		return r.opts.Sparse == SparseNone, nil
-	}
-	if !oci.IsManifestType(child.MediaType) {
+	switch {
+	case r.opts.Sparse == SparseNone:
+		return true, nil
+	case !r.isShared(repo):
+		return false, nil
+	case !oci.IsManifestType(child.MediaType):
 		return r.opts.Sparse != SparseAll, nil
 	}
 	_, err := r.stat(ctx, repo, child.Digest)
